@@ -1,0 +1,241 @@
+#include "daemon.h"
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <memory>
+#include <optional>
+
+#include "admin/admin_server.h"
+#include "config/load.h"
+#include "forward/forwarder.h"
+#include "forward/network_dialer.h"
+#include "forward/token.h"
+#include "ingest/ingest_server.h"
+#include "net/event_loop.h"
+#include "notify.h"
+#include "spool/spool.h"
+#include "util/log.h"
+
+namespace twinspool {
+
+log::Level log_level(const LogConfig& config) {
+  if (config.level == "debug") return log::Level::debug;
+  if (config.level == "warn") return log::Level::warn;
+  if (config.level == "error") return log::Level::error;
+  return log::Level::info;
+}
+
+namespace {
+
+constexpr Duration kStopTimeout = 20s;  // the unit kills after 30 s
+constexpr rlim_t kSpareDescriptors = 64;
+
+// Every connection needs a descriptor. libuv closes new connections without a word when they run out, so they must not.
+Result<void> raise_descriptor_limit(const Config& config) {
+  const rlim_t wanted = config.ingest.connections_max + config.forward.connections + kSpareDescriptors;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return {};
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  if (limit.rlim_cur < wanted || setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return fail(Errc::invalid, "this process may open " + std::to_string(limit.rlim_max) +
+                                   " files, but ingest.connections_max and " + "forward.connections need " +
+                                   std::to_string(wanted) + ": lower them or raise LimitNOFILE");
+  }
+  return {};
+}
+
+// What delivers: everything that depends on `forward` and `auth`, so a reload replaces it as one.
+struct Delivery {
+  std::unique_ptr<forward::TokenSource> token;
+  std::unique_ptr<forward::Dialer> dialer;
+  std::unique_ptr<forward::Forwarder> forwarder;  // last: uses both
+};
+
+class Process {
+ public:
+  Process(const Config& config, std::string config_path) : config_(config), config_path_(std::move(config_path)) {}
+
+  Result<void> start();
+  int run();
+
+ private:
+  Result<std::unique_ptr<Delivery>> make_delivery(const Config& config);
+  void begin_delivery(std::unique_ptr<Delivery> delivery);
+  admin::Facts facts();
+  void reload();
+  void apply_configuration();
+  void stop();
+  void stop_delivery_and_spool();
+  void finish();
+
+  Config config_;
+  std::string config_path_;
+  const TimePoint started_ = monotonic_now();
+  bool stopping_ = false;
+  bool clean_ = false;
+
+  net::EventLoop loop_;
+  net::Timer stop_deadline_{loop_.timers(), [this] { finish(); }};
+  std::unique_ptr<Spool> spool_;
+  std::unique_ptr<Delivery> delivery_;  // null: forward.endpoint is empty, collecting only
+  std::unique_ptr<ingest::IngestServer> ingest_;
+  std::unique_ptr<admin::AdminServer> admin_;
+  std::optional<net::SignalWatcher> on_term_, on_int_, on_hup_;
+};
+
+Result<void> Process::start() {
+  if (auto raised = raise_descriptor_limit(config_); !raised) return raised;
+  auto delivery = make_delivery(config_);
+  if (!delivery) return tl::unexpected(delivery.error());
+
+  auto spool = Spool::open(config_.store, loop_);
+  if (!spool) return tl::unexpected(spool.error());
+  spool_ = std::move(*spool);
+  begin_delivery(std::move(*delivery));
+
+  auto ingest = ingest::IngestServer::listen(loop_, config_.listen, config_.ingest, *spool_);
+  if (!ingest) return tl::unexpected(ingest.error());
+  ingest_ = std::move(*ingest);
+  auto admin = admin::AdminServer::listen(loop_, config_.admin, [this] { return facts(); });
+  if (!admin) return tl::unexpected(admin.error());
+  admin_ = std::move(*admin);
+
+  on_term_.emplace(loop_, SIGTERM, [this] { stop(); });
+  on_int_.emplace(loop_, SIGINT, [this] { stop(); });
+  on_hup_.emplace(loop_, SIGHUP, [this] { reload(); });
+  return {};
+}
+
+int Process::run() {
+  const SpoolStats& spool = spool_->stats();
+  log::info("daemon.ready",
+            {{"version", TWINSPOOL_VERSION},
+             {"store", config_.store.path},
+             {"queued", spool.queued_messages},
+             {"endpoint", config_.forward.endpoint.empty() ? "none, collecting only" : config_.forward.endpoint}});
+  notify_service_manager("READY=1");
+  loop_.run();
+  const SpoolStats& last = spool_->stats();
+  log::info("daemon.stopped",
+            {{"clean", clean_}, {"remaining", last.queued_messages}, {"unrecorded", last.unrecorded}});
+  return clean_ ? 0 : 1;
+}
+
+Result<std::unique_ptr<Delivery>> Process::make_delivery(const Config& config) {
+  if (config.forward.endpoint.empty()) return std::unique_ptr<Delivery>();
+  auto delivery = std::make_unique<Delivery>();
+  auto token = forward::make_token_source(loop_, config.auth);
+  if (!token) return tl::unexpected(token.error());
+  delivery->token = std::move(*token);
+  auto dialer = forward::NetworkDialer::create(loop_, config.forward);
+  if (!dialer) return tl::unexpected(dialer.error());
+  delivery->dialer = std::move(*dialer);
+  return delivery;
+}
+
+void Process::begin_delivery(std::unique_ptr<Delivery> delivery) {
+  delivery_ = std::move(delivery);
+  if (!delivery_) return;
+  const auto seed =
+      static_cast<std::uint64_t>(wall_now().time_since_epoch().count()) ^ static_cast<std::uint64_t>(getpid()) << 32;
+  delivery_->forwarder = std::make_unique<forward::Forwarder>(loop_, *spool_, *delivery_->dialer, *delivery_->token,
+                                                              config_.forward, seed);
+  delivery_->forwarder->start();
+}
+
+admin::Facts Process::facts() {
+  return {.store_path = config_.store.path,
+          .endpoint = config_.forward.endpoint,
+          .capacity_bytes = config_.store.max_size,
+          .spool = spool_->stats(),
+          .forwarder = delivery_ ? delivery_->forwarder->stats() : forward::Forwarder::Stats{},
+          .ingest = ingest_->stats(),
+          .now = wall_now(),
+          .uptime = monotonic_now() - started_,
+          .clock_synchronized = clock_synchronized()};
+}
+
+void Process::reload() {
+  if (stopping_) return;
+  notify_service_manager("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_now().time_since_epoch() / 1us));
+  apply_configuration();
+  notify_service_manager("READY=1");
+}
+
+// All or nothing: everything that can fail is tried before anything is changed.
+void Process::apply_configuration() {
+  const auto refused = [this](const std::string& why) {
+    log::error("config.refused",
+               {{"file", config_path_}, {"why", why}, {"now", "the running configuration stays in force"}});
+  };
+  auto wanted = load_config(config_path_);
+  if (!wanted) return refused(wanted.error().what);
+  std::string restart;
+  for (const std::string& key : keys_that_need_restart(config_, *wanted))
+    restart += (restart.empty() ? "" : ", ") + key;
+  if (!restart.empty()) return refused("changed keys that need a restart: " + restart);
+  auto delivery = make_delivery(*wanted);
+  if (!delivery) return refused(delivery.error().what);
+
+  config_ = *wanted;
+  log::set_level(log_level(config_.log));
+  ingest_->reconfigure(config_.ingest);
+  spool_->reconfigure(config_.store);
+  log::info("config.reloaded", {{"file", config_path_}});
+  if (!delivery_) return begin_delivery(std::move(*delivery));
+  // The old forwarder hands over what it has in flight before the new one reads the queue, so nothing is sent twice.
+  delivery_->forwarder->stop([this, next = std::make_shared<std::unique_ptr<Delivery>>(std::move(*delivery))] {
+    loop_.retire(std::move(delivery_));
+    if (!stopping_) begin_delivery(std::move(*next));
+  });
+}
+
+// Answers what was read, hands over what is in flight, commits, records: in this order, under one deadline.
+void Process::stop() {
+  if (stopping_) {
+    log::warn("daemon.stop_forced", {});
+    return loop_.stop();
+  }
+  stopping_ = true;
+  notify_service_manager("STOPPING=1");
+  log::info("daemon.stopping", {{"queued", spool_->stats().queued_messages}});
+  stop_deadline_.set_after(kStopTimeout);
+  ingest_->drain([this] { stop_delivery_and_spool(); });
+}
+
+void Process::stop_delivery_and_spool() {
+  const auto close_spool = [this] {
+    spool_->flush_and_close([this] {
+      clean_ = true;
+      finish();
+    });
+  };
+  if (delivery_) {
+    delivery_->forwarder->stop(close_spool);
+  } else {
+    close_spool();
+  }
+}
+
+void Process::finish() {
+  stop_deadline_.cancel();
+  loop_.stop();
+}
+
+}  // namespace
+
+int Daemon::run(const Config& config, const std::string& config_path) {
+  std::signal(SIGPIPE, SIG_IGN);
+  umask(0027);
+  Process process(config, config_path);
+  if (auto started = process.start(); !started) {
+    log::error("daemon.failed", {{"why", started.error().what}});
+    return 1;
+  }
+  return process.run();
+}
+
+}  // namespace twinspool

@@ -1,0 +1,140 @@
+#include "admin/status.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "util/json.h"
+
+namespace twinspool::admin {
+namespace {
+
+double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+std::string_view upstream_state(forward::Forwarder::Upstream upstream) {
+  switch (upstream) {
+    case forward::Forwarder::Upstream::unknown:
+      return "unknown";
+    case forward::Forwarder::Upstream::up:
+      return "up";
+    case forward::Forwarder::Upstream::down:
+      return "down";
+  }
+  return "unknown";
+}
+
+std::int64_t number(std::uint64_t value) { return static_cast<std::int64_t>(value); }
+
+void write_queue(json::Writer& out, const Facts& facts) {
+  const SpoolStats& spool = facts.spool;
+  out.key("queue").begin_object();
+  out.key("messages").integer(number(spool.queued_messages)).key("bytes").integer(number(spool.queued_bytes));
+  out.key("capacity_bytes").integer(number(facts.capacity_bytes));
+  out.key("oldest_sequence").integer(number(spool.oldest));
+  out.key("oldest_at");
+  if (spool.oldest == 0) {
+    out.null().key("oldest_age_seconds").integer(0);
+  } else {
+    const WallTime oldest = from_unix_ms(spool.oldest_accepted_ms);
+    // A clock that was set back makes no negative age.
+    out.string(to_rfc3339(oldest)).key("oldest_age_seconds").number(std::max(0.0, seconds(facts.now - oldest)));
+  }
+  out.end_object();
+  out.key("totals").begin_object();
+  out.key("accepted").integer(number(spool.accepted)).key("duplicates").integer(number(spool.duplicates));
+  out.key("delivered").integer(number(spool.delivered)).key("quarantined").integer(number(spool.quarantined));
+  out.key("dropped").integer(number(spool.dropped)).end_object();
+  out.key("quarantine").begin_object().key("messages").integer(number(spool.quarantine_messages)).end_object();
+}
+
+void write_upstream(json::Writer& out, const Facts& facts) {
+  const forward::Forwarder::Stats& forwarder = facts.forwarder;
+  out.key("upstream").begin_object();
+  out.key("endpoint").string(facts.endpoint);
+  out.key("state").string(upstream_state(forwarder.upstream)).key("why").string(forwarder.why);
+  out.key("retry_in_seconds").number(seconds(forwarder.retry_in)).key("last_status").integer(forwarder.last_status);
+  out.key("connections").integer(number(forwarder.connections)).key("in_flight").integer(number(forwarder.in_flight));
+  out.end_object();
+  out.key("lanes").begin_object();
+  out.key("ready").integer(number(forwarder.lanes_ready)).key("in_flight").integer(number(forwarder.lanes_in_flight));
+  out.key("waiting").integer(number(forwarder.lanes_retrying)).key("held").integer(number(forwarder.lanes_held));
+  out.end_object();
+}
+
+void write_store(json::Writer& out, const Facts& facts) {
+  const SpoolStats& spool = facts.spool;
+  out.key("store").begin_object();
+  out.key("path").string(facts.store_path);
+  out.key("file_bytes").integer(number(spool.file_bytes)).key("wal_bytes").integer(number(spool.wal_bytes));
+  out.key("disk_free_bytes").integer(number(spool.disk_free_bytes));
+  out.key("commit_typical_ms").number(seconds(spool.sync_typical) * 1000);
+  out.key("fault").string(spool.fault).key("closed_by_space").boolean(spool.ingest_closed_by_space);
+  out.end_object();
+}
+
+void write_ingest(json::Writer& out, const Facts& facts) {
+  out.key("ingest").begin_object();
+  out.key("connections").integer(number(facts.ingest.connections));
+  out.key("requests").begin_array();
+  for (const auto& [code, count] : facts.ingest.answers) {
+    out.begin_object().key("code").integer(code).key("count").integer(number(count)).end_object();
+  }
+  out.end_array().end_object();
+}
+
+}  // namespace
+
+std::string_view to_string(State state) {
+  switch (state) {
+    case State::delivering:
+      return "delivering";
+    case State::idle:
+      return "idle";
+    case State::waiting:
+      return "waiting";
+    case State::paused:
+      return "paused";
+    case State::degraded:
+      return "degraded";
+  }
+  return "degraded";
+}
+
+Condition condition_of(const Facts& facts) {
+  const WallTime start = facts.now - std::chrono::duration_cast<std::chrono::milliseconds>(facts.uptime);
+  const WallTime since = facts.forwarder.since;
+  if (!facts.spool.fault.empty()) return {State::degraded, facts.spool.fault, from_unix_ms(facts.spool.fault_since_ms)};
+  if (facts.endpoint.empty()) {
+    if (facts.spool.queued_messages == 0) return {State::idle, "", start};
+    return {State::waiting, "forward.endpoint is empty: messages are collected, not delivered", start};
+  }
+  switch (facts.forwarder.state) {
+    case forward::Forwarder::State::idle:
+      return {State::idle, "", since};
+    case forward::Forwarder::State::delivering:
+      return {State::delivering, "", since};
+    case forward::Forwarder::State::waiting:
+      return {State::waiting, facts.forwarder.why, since};
+    case forward::Forwarder::State::paused:
+      return {State::paused, facts.forwarder.why, since};
+  }
+  return {State::degraded, "", since};
+}
+
+std::string status_json(const Facts& facts, const Condition& condition) {
+  json::Writer out;
+  out.begin_object();
+  out.key("version").string(TWINSPOOL_VERSION);
+  out.key("state").string(to_string(condition.state)).key("why").string(condition.why);
+  out.key("since").string(to_rfc3339(condition.since));
+  out.key("pid").integer(getpid()).key("uptime_seconds").number(seconds(facts.uptime));
+  write_queue(out, facts);
+  write_upstream(out, facts);
+  write_store(out, facts);
+  write_ingest(out, facts);
+  out.key("clock").begin_object().key("synchronized").boolean(facts.clock_synchronized).end_object();
+  out.end_object();
+  return out.take();
+}
+
+}  // namespace twinspool::admin

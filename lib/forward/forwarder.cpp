@@ -1,0 +1,639 @@
+#include "forward/forwarder.h"
+
+#include <algorithm>
+#include <optional>
+#include <tuple>
+#include <unordered_map>
+#include <utility>
+
+#include "forward/backoff.h"
+#include "forward/endpoint.h"
+#include "forward/endpoint_url.h"
+#include "forward/log_budget.h"
+#include "forward/telemetry_request.h"
+#include "http/client.h"
+#include "util/log.h"
+
+namespace twinspool::forward {
+
+namespace {
+
+constexpr Duration kReadAgain = std::chrono::seconds(1);  // after a read-ahead that failed
+constexpr Duration kDialAgain = std::chrono::seconds(1);  // after a dial that failed while open connections work
+constexpr std::uint32_t kLaneLinesMax = 20;               // log lines a minute about single lanes or messages
+
+constexpr http::ParserLimits kAnswerLimits{
+    .head_bytes_max = 32 * 1024, .headers_max = 128, .target_bytes_max = 0, .body_bytes_max = kAnswerBodyBytesMax};
+
+std::string authority_of(const std::string& url) {
+  const auto endpoint = parse_endpoint(url);
+  return endpoint ? endpoint->authority : url;  // the simulation's dialer takes any name
+}
+
+std::string describe(const Outcome& outcome) {
+  if (outcome.status == 0) return outcome.text;
+  std::string text = "HTTP " + std::to_string(outcome.status);
+  if (!outcome.code.empty()) text += " " + outcome.code;
+  if (!outcome.text.empty()) text += ": " + outcome.text;
+  return text;
+}
+
+std::string count_of(std::size_t count, const char* one, const char* many) {
+  return std::to_string(count) + " " + (count == 1 ? one : many);
+}
+
+}  // namespace
+
+struct Forwarder::Impl {
+  using ConnectionId = std::uint64_t;
+
+  struct InFlight {
+    LaneId lane = 0;
+    Endpoint::Permit permit;
+    std::uint64_t token_serial = 0;
+  };
+  struct Connection {
+    std::unique_ptr<http::ClientConnection> http;
+    std::optional<InFlight> request;
+    bool answered_before = false;
+    TimePoint idle_since{};
+  };
+  struct Dial {
+    std::unique_ptr<net::Pending> pending;
+    Endpoint::Permit permit;
+  };
+
+  Impl(net::EventLoop& event_loop, Spool& the_spool, Dialer& the_dialer, TokenSource& the_tokens,
+       const ForwardConfig& the_config, Options the_options);
+  ~Impl();
+
+  // Wraps a callback that somebody keeps who may outlive the forwarder.
+  template <class Function>
+  auto while_alive(Function function) {
+    return [alive = std::weak_ptr<bool>(alive_), function = std::move(function)](auto&&... values) {
+      if (alive.lock()) function(std::forward<decltype(values)>(values)...);
+    };
+  }
+
+  void pump_later() { pumping_soon.post(); }  // once a turn, however much happened in it
+  void pump();
+  bool may_begin() const { return started_ && !paused_ && !stopping_; }
+  bool may_leave_unrecorded() const;
+  void read_ahead(TimePoint now);
+  void on_read(Result<ReadResult> result);
+  void get_token(TimePoint now);
+  void send_ready(TimePoint now);
+  void send(ConnectionId id, TimePoint now);
+  void dial_more(TimePoint now);
+  void on_dialed(ConnectionId id, Result<std::unique_ptr<net::Stream>> stream);
+
+  void on_answer(ConnectionId id, Result<http::Response> result);
+  void apply(const InFlight& request, const Outcome& outcome, TimePoint now);
+  void leave(LaneId lane, Finished::How how, const Outcome& outcome);
+  void hold_or_retry(LaneId lane, const Outcome& outcome, TimePoint now);
+  void note(const Message& head, const Lanes::Wait& wait, const Lanes::Waiting& waiting, TimePoint now);
+  void end_notes();
+  Duration held_before(TwinNumber twin) const;
+
+  void close(ConnectionId id);
+  void close_idle();
+  void close_long_idle(TimePoint now);
+  void arm_wake_up(TimePoint now);
+  void check_stopped();
+  void cut();
+  void watch_state();
+  std::pair<State, std::string> condition() const;
+
+  net::EventLoop& loop;
+  Spool& spool;
+  Dialer& dialer;
+  TokenSource& tokens;
+  const ForwardConfig config;
+  const Options options;
+  const RequestTarget target;
+
+  Lanes lanes;
+  Endpoint endpoint;
+  Backoff lane_backoff;
+  std::unordered_map<TwinNumber, std::int64_t> old_notes;  // twin → since_ms, of an earlier process; 0: not held
+
+  std::unordered_map<ConnectionId, Connection> connections;
+  std::vector<ConnectionId> idle;  // the back was used last, and is used first
+  std::unordered_map<ConnectionId, Dial> dials;
+  ConnectionId next_connection = 1;
+
+  std::string token;
+  std::uint64_t token_serial = 0;
+  bool token_known = false;  // of this pump
+  bool getting_token = false;
+
+  bool started_ = false, paused_ = false, stopping_ = false;
+  bool pumping = false;
+  bool reading_allowed = false;
+  TimePoint read_not_before = TimePoint::min();
+  TimePoint dial_not_before = TimePoint::min();
+  std::function<void()> stopped;
+
+  State state = State::idle;
+  WallTime state_since{};
+  bool logged_up = false;
+  FailureClass logged_trouble = FailureClass::none;
+  int logged_status = 0;
+  bool logged_read_failure = false;
+  LogBudget held_lines{kLaneLinesMax}, quarantine_lines{kLaneLinesMax};
+
+  int last_status = 0;
+  std::uint64_t delivered = 0, quarantined = 0;
+  std::array<std::uint64_t, kFailureClasses> failures{};
+
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  net::Deferred pumping_soon;
+  net::Timer wake_up, stop_deadline;
+};
+
+Forwarder::Impl::Impl(net::EventLoop& event_loop, Spool& the_spool, Dialer& the_dialer, TokenSource& the_tokens,
+                      const ForwardConfig& the_config, Options the_options)
+    : loop(event_loop),
+      spool(the_spool),
+      dialer(the_dialer),
+      tokens(the_tokens),
+      config(the_config),
+      options(std::move(the_options)),
+      target{authority_of(config.endpoint), config.api_version},
+      lanes(config.order, {.oldest = spool.stats().oldest, .newest = spool.stats().newest}),
+      endpoint(config.retry, config.connections, options.seed),
+      lane_backoff(config.retry, ~options.seed),
+      state_since(options.wall_clock()),
+      pumping_soon(loop, [this] { pump(); }),
+      wake_up(loop.timers(), [this] { pump(); }),
+      stop_deadline(loop.timers(), [this] { cut(); }) {
+  for (const LaneNote& old : spool.lane_notes_at_start()) old_notes[old.twin] = old.state == "held" ? old.since_ms : 0;
+  spool.on_committed([this](std::vector<Message>&& messages) {
+    lanes.on_committed(std::move(messages));
+    pump_later();
+  });
+  spool.on_unrecorded_fell([this] { pump_later(); });
+}
+
+Forwarder::Impl::~Impl() {
+  spool.on_committed([](std::vector<Message>&&) {});
+  spool.on_unrecorded_fell([] {});
+}
+
+// --- the turn: read, send, sleep ---
+
+void Forwarder::Impl::pump() {
+  const TimePoint now = loop.now();
+  pumping = true;
+  close_long_idle(now);
+  if (may_begin()) {
+    const bool ready = lanes.any_ready(now);
+    read_ahead(now);
+    if (ready && endpoint.allowance(now) > 0 && may_leave_unrecorded() && !token_known) get_token(now);
+    if (token_known) send_ready(now);
+    token_known = false;
+  }
+  end_notes();
+  check_stopped();
+  watch_state();
+  arm_wake_up(now);
+  pumping = false;
+}
+
+// Each message that was delivered but is not recorded yet is sent twice if the power fails now.
+bool Forwarder::Impl::may_leave_unrecorded() const {
+  return lanes.in_flight() + spool.stats().unrecorded < config.connections + kUnrecordedMax;
+}
+
+void Forwarder::Impl::read_ahead(TimePoint now) {
+  // What the forwarder before us delivered must be off the queue before we read it.
+  reading_allowed = reading_allowed || spool.stats().unrecorded == 0;
+  if (!reading_allowed || now < read_not_before) return;
+  auto request = lanes.next_read();
+  if (!request) return;
+  spool.read(std::move(*request), while_alive([this](Result<ReadResult> result) { on_read(std::move(result)); }));
+}
+
+void Forwarder::Impl::on_read(Result<ReadResult> result) {
+  bool moved = false;
+  if (result) {
+    moved = lanes.on_read(std::move(*result));
+    logged_read_failure = false;
+  } else {
+    lanes.on_read_failed();
+    if (!std::exchange(logged_read_failure, true)) log::warn("forward.read_failed", {{"why", result.error().what}});
+  }
+  if (!moved) read_not_before = loop.now() + kReadAgain;
+  pump_later();
+}
+
+void Forwarder::Impl::get_token(TimePoint now) {
+  if (std::exchange(getting_token, true)) return;
+  tokens.get(while_alive([this, asked = endpoint.permit(now)](Result<std::string> got) {
+    getting_token = false;
+    if (got) {
+      if (*got != token) {
+        token = std::move(*got);
+        ++token_serial;
+      }
+      token_known = true;
+    } else {
+      ++failures[static_cast<std::size_t>(FailureClass::token)];
+      const Outcome outcome{.verdict = Verdict::pause_endpoint,
+                            .failure = FailureClass::token,
+                            .status = 0,
+                            .code = {},
+                            .text = "no token: " + printable(got.error().what, kAnswerTextBytesMax)};
+      endpoint.failed(asked, outcome, loop.now());
+    }
+    if (!pumping) pump_later();  // it came later than asked for
+  }));
+}
+
+void Forwarder::Impl::send_ready(TimePoint now) {
+  while (lanes.any_ready(now) && endpoint.allowance(now) > 0 && may_leave_unrecorded()) {
+    if (idle.empty()) return dial_more(now);
+    const ConnectionId id = idle.back();
+    idle.pop_back();
+    if (connections.at(id).http->usable()) {
+      send(id, now);
+    } else {
+      close(id);
+    }
+  }
+}
+
+void Forwarder::Impl::send(ConnectionId id, TimePoint now) {
+  const LaneId lane = lanes.take(now);
+  const Message& head = lanes.head(lane);
+  if (const auto why = why_unsendable(head.telemetry)) {
+    idle.push_back(id);
+    leave(lane, Finished::How::quarantined,
+          {.verdict = Verdict::quarantine, .failure = FailureClass::message, .status = 0, .code = {}, .text = *why});
+    return;
+  }
+  Connection& connection = connections.at(id);
+  connection.request = InFlight{lane, endpoint.sent(now), token_serial};
+  connection.http->send(telemetry_request(head.telemetry, target, token), now + config.request_timeout,
+                        [this, id](Result<http::Response> result) { on_answer(id, std::move(result)); });
+}
+
+void Forwarder::Impl::dial_more(TimePoint now) {
+  if (now < dial_not_before) return;
+  const std::size_t useful = std::min(lanes.ready(), endpoint.allowance(now));
+  while (dials.size() < useful && dials.size() + connections.size() < config.connections) {
+    const ConnectionId id = next_connection++;
+    Dial& dial = dials[id];
+    dial.permit = endpoint.permit(now);
+    dial.pending =
+        dialer.dial([this, id](Result<std::unique_ptr<net::Stream>> stream) { on_dialed(id, std::move(stream)); });
+  }
+}
+
+void Forwarder::Impl::on_dialed(ConnectionId id, Result<std::unique_ptr<net::Stream>> stream) {
+  auto dial = dials.extract(id);
+  ENSURE(!dial.empty());
+  loop.retire(std::move(dial.mapped().pending));
+  const TimePoint now = loop.now();
+  if (stream) {
+    Connection connection{.http = nullptr, .request = std::nullopt, .answered_before = false, .idle_since = now};
+    connection.http = std::make_unique<http::ClientConnection>(loop, std::move(*stream), kAnswerLimits,
+                                                               while_alive([this, id] { close(id); }));
+    connections.emplace(id, std::move(connection));
+    idle.push_back(id);
+  } else {
+    const Outcome outcome = classify(stream.error());
+    ++failures[static_cast<std::size_t>(outcome.failure)];
+    const auto blame = endpoint.failed(dial.mapped().permit, outcome, now);
+    if (blame == Endpoint::Blame::lane) dial_not_before = now + kDialAgain;
+  }
+  pump_later();
+}
+
+// --- what came of it ---
+
+void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) {
+  Connection& connection = connections.at(id);
+  const InFlight request = *connection.request;
+  const bool was_reused = std::exchange(connection.answered_before, true);
+  connection.request.reset();
+  const TimePoint now = loop.now();
+  pump_later();
+  if (result && connection.http->usable()) {
+    connection.idle_since = now;
+    idle.push_back(id);
+  } else {
+    close(id);
+  }
+  if (!result && result.error().code == Errc::closed && was_reused && lanes.first_stale_retry(request.lane)) {
+    // The server closed an idle connection just as we sent on it. The others have been idle for longer.
+    close_idle();
+    endpoint.withdrawn(request.permit);
+    lanes.put_back(request.lane);
+    return;
+  }
+  if (result) last_status = result->status;
+  const Outcome outcome =
+      result ? classify(*result, {.retry_after_max = config.retry.retry_after_max, .now = options.wall_clock()})
+             : classify(result.error());
+  if (outcome.failure != FailureClass::none) ++failures[static_cast<std::size_t>(outcome.failure)];
+  apply(request, outcome, now);
+}
+
+void Forwarder::Impl::apply(const InFlight& request, const Outcome& outcome, TimePoint now) {
+  switch (endpoint.finished(request.permit, outcome, lanes.head(request.lane).twin, now)) {
+    case Endpoint::Blame::message:
+      leave(request.lane, outcome.verdict == Verdict::delivered ? Finished::How::delivered : Finished::How::quarantined,
+            outcome);
+      return;
+    case Endpoint::Blame::lane:
+      hold_or_retry(request.lane, outcome, now);
+      return;
+    case Endpoint::Blame::endpoint:
+      if (outcome.verdict == Verdict::renew_token && request.token_serial == token_serial) tokens.refused(token);
+      if (outcome.verdict == Verdict::retry_path) close_idle();  // they may be as dead as this one
+      lanes.put_back(request.lane);
+      return;
+  }
+}
+
+void Forwarder::Impl::leave(LaneId lane, Finished::How how, const Outcome& outcome) {
+  const Message& head = lanes.head(lane);
+  Finished finished;
+  finished.sequence = head.sequence;
+  finished.how = how;
+  finished.status = outcome.status;
+  finished.attempts = lanes.attempts(lane);
+  const bool is_delivered = how == Finished::How::delivered;
+  if (is_delivered) {
+    ++delivered;
+    if (!old_notes.empty() && old_notes.erase(head.twin) > 0)
+      spool.note_lane({.twin = head.twin, .state = {}, .error_code = {}});
+  } else {
+    ++quarantined;
+    finished.error_code = outcome.code;
+    finished.error_message = outcome.text;
+    if (const auto left_out = quarantine_lines.spend(loop.now())) {
+      log::warn("message.quarantined", {{"sequence", head.sequence},
+                                        {"twin", head.telemetry.twin},
+                                        {"message_id", head.telemetry.message_id},
+                                        {"why", describe(outcome)},
+                                        {"unlogged", *left_out}});
+    }
+  }
+  spool.finish(std::move(finished));
+  lanes.finished(lane, is_delivered ? Lanes::Left::delivered : Lanes::Left::quarantined);
+}
+
+void Forwarder::Impl::hold_or_retry(LaneId lane, const Outcome& outcome, TimePoint now) {
+  const Message& head = lanes.head(lane);
+  const bool held = outcome.verdict == Verdict::hold_lane;
+  if (held) {
+    // A message has its whole time, also where it came to a lane that was held long before. The time is counted by the
+    // monotonic clock; the wall clock, which may be wrong, can only make it longer.
+    const Duration lane_held = lanes.held_for(lane, held_before(head.twin), now);
+    const Duration age = options.wall_clock() - from_unix_ms(head.accepted_ms);
+    if (std::min(lane_held, age) >= config.not_found_hold) {
+      Outcome given_up = outcome;
+      given_up.text = "the twin did not exist for " + to_human(config.not_found_hold) + ": " + outcome.text;
+      given_up.text = printable(given_up.text, kAnswerTextBytesMax);
+      leave(lane, Finished::How::quarantined, given_up);
+      return;
+    }
+  }
+  const Lanes::Wait wait{.held = held, .status = outcome.status, .error_code = outcome.code};
+  // The head may go back to the disk: what is said about it is taken now.
+  Message shown{.sequence = head.sequence, .twin = head.twin, .accepted_ms = head.accepted_ms, .telemetry = {}};
+  shown.telemetry.twin = head.telemetry.twin;
+  const Lanes::Waiting waiting = lanes.wait(lane, wait, lane_backoff, outcome.retry_after, now);
+  if (waiting.worth_a_note) note(shown, wait, waiting, now);
+  if (!held || !waiting.just_began) return;
+  if (const auto left_out = held_lines.spend(now)) {
+    log::warn("lane.held", {{"twin", shown.telemetry.twin},
+                            {"sequence", shown.sequence},
+                            {"why", describe(outcome)},
+                            {"unlogged", *left_out}});
+  }
+}
+
+void Forwarder::Impl::note(const Message& head, const Lanes::Wait& wait, const Lanes::Waiting& waiting, TimePoint now) {
+  const std::int64_t now_ms = to_unix_ms(options.wall_clock());
+  const auto ms = [](Duration duration) { return duration / std::chrono::milliseconds(1); };
+  old_notes.erase(head.twin);
+  spool.note_lane({.twin = head.twin,
+                   .state = wait.held ? "held" : "retrying",
+                   .since_ms = now_ms - ms(now - waiting.since),
+                   .retry_at_ms = now_ms + ms(waiting.retry_at - now),
+                   .status = wait.status,
+                   .error_code = wait.error_code});
+}
+
+void Forwarder::Impl::end_notes() {
+  for (const TwinNumber twin : lanes.take_ended_notes()) spool.note_lane({.twin = twin, .state = {}, .error_code = {}});
+  if (old_notes.empty() || !lanes.empty()) return;
+  for (const auto& [twin, since_ms] : old_notes) spool.note_lane({.twin = twin, .state = {}, .error_code = {}});
+  old_notes.clear();
+}
+
+// How long an earlier process held the lane. A note from a time before the clock was set, or from the future, counts as
+// new.
+Duration Forwarder::Impl::held_before(TwinNumber twin) const {
+  constexpr std::int64_t kClockWasSetMs = 1'577'836'800'000;  // 2020
+  const auto old = old_notes.find(twin);
+  if (old == old_notes.end() || old->second < kClockWasSetMs) return Duration::zero();
+  return std::max<Duration>(options.wall_clock() - from_unix_ms(old->second), Duration::zero());
+}
+
+// --- connections ---
+
+void Forwarder::Impl::close(ConnectionId id) {
+  auto connection = connections.extract(id);
+  if (connection.empty()) return;  // it told us that it closed after we had let go of it
+  idle.erase(std::remove(idle.begin(), idle.end(), id), idle.end());
+  loop.retire(std::move(connection.mapped().http));
+}
+
+void Forwarder::Impl::close_idle() {
+  while (!idle.empty()) close(idle.back());
+}
+
+void Forwarder::Impl::close_long_idle(TimePoint now) {
+  while (!idle.empty() && connections.at(idle.front()).idle_since + kIdleConnectionMax <= now) close(idle.front());
+}
+
+// Nothing ticks while there is nothing to do.
+void Forwarder::Impl::arm_wake_up(TimePoint now) {
+  TimePoint next = kNever;
+  if (!idle.empty()) next = connections.at(idle.front()).idle_since + kIdleConnectionMax;
+  if (may_begin()) {
+    next = std::min(next, lanes.next_due());
+    if (lanes.ready() > 0) {
+      next = std::min(next, endpoint.retry_at());
+      if (dial_not_before > now) next = std::min(next, dial_not_before);
+    }
+    if (read_not_before > now) next = std::min(next, read_not_before);
+  }
+  if (next == kNever) {
+    wake_up.cancel();
+  } else if (!wake_up.armed() || wake_up.deadline() != next) {
+    wake_up.set(next);
+  }
+}
+
+// --- the end ---
+
+void Forwarder::Impl::check_stopped() {
+  if (!stopped || lanes.in_flight() > 0) return;
+  stop_deadline.cancel();
+  loop.post(while_alive([done = std::exchange(stopped, nullptr)] { done(); }));
+}
+
+void Forwarder::Impl::cut() {
+  for (auto& [id, connection] : connections) {
+    if (!connection.request) continue;
+    endpoint.withdrawn(connection.request->permit);
+    lanes.put_back(connection.request->lane);
+  }
+  idle.clear();
+  connections.clear();
+  check_stopped();
+}
+
+// --- what people see ---
+
+std::pair<Forwarder::State, std::string> Forwarder::Impl::condition() const {
+  if (paused_ || stopping_) return {State::paused, {}};
+  if (lanes.empty()) return {State::idle, {}};
+  if (endpoint.ailing()) return {State::waiting, describe(endpoint.trouble())};
+  if (lanes.in_flight() > 0) return {State::delivering, {}};
+  if (!may_leave_unrecorded()) {
+    const std::string& fault = spool.stats().fault;
+    return {State::waiting,
+            fault.empty() ? "deliveries are being recorded" : "deliveries cannot be recorded: " + fault};
+  }
+  if (lanes.ready() > 0 || !lanes.caught_up() || lanes.held() + lanes.retrying() == 0) return {State::delivering, {}};
+  std::string why;
+  if (lanes.held() > 0) why = count_of(lanes.held(), "twin does", "twins do") + " not exist in the cloud";
+  if (lanes.retrying() > 0) {
+    why += (why.empty() ? "" : ", ") + count_of(lanes.retrying(), "twin waits", "twins wait") +
+           " after failures of the service";
+  }
+  return {State::waiting, why};
+}
+
+void Forwarder::Impl::watch_state() {
+  const State now_state = condition().first;
+  if (now_state != state) {
+    state = now_state;
+    state_since = options.wall_clock();
+  }
+  if (endpoint.ailing()) {
+    const Outcome& trouble = endpoint.trouble();
+    if (trouble.failure == logged_trouble && trouble.status == logged_status) return;
+    logged_trouble = trouble.failure;
+    logged_status = trouble.status;
+    logged_up = false;
+    const Duration retry_in = endpoint.retry_at() == kNever ? Duration::zero() : endpoint.retry_at() - loop.now();
+    log::warn("forward.waiting", {{"class", to_string(trouble.failure)},
+                                  {"why", describe(trouble)},
+                                  {"retry_in", to_human(std::max(retry_in, Duration::zero()))}});
+  } else if (endpoint.state() == Endpoint::State::up && !std::exchange(logged_up, true)) {
+    logged_trouble = FailureClass::none;
+    logged_status = 0;
+    log::info("forward.up", {{"endpoint", target.authority}});
+  }
+}
+
+// --- Forwarder ---
+
+Forwarder::Forwarder(net::EventLoop& loop, Spool& spool, Dialer& dialer, TokenSource& tokens,
+                     const ForwardConfig& config, Options options)
+    : impl_(std::make_unique<Impl>(loop, spool, dialer, tokens, config, std::move(options))) {}
+
+Forwarder::Forwarder(net::EventLoop& loop, Spool& spool, Dialer& dialer, TokenSource& tokens,
+                     const ForwardConfig& config, std::uint64_t seed)
+    : Forwarder(loop, spool, dialer, tokens, config, Options{.seed = seed}) {}
+
+Forwarder::~Forwarder() = default;
+
+void Forwarder::start() {
+  impl_->started_ = true;
+  impl_->pump_later();
+}
+
+void Forwarder::pause() {
+  impl_->paused_ = true;
+  impl_->pump_later();
+}
+
+void Forwarder::resume() {
+  impl_->paused_ = false;
+  impl_->pump_later();
+}
+
+void Forwarder::kick() {
+  impl_->endpoint.kick();
+  impl_->lanes.kick();
+  impl_->dial_not_before = impl_->read_not_before = TimePoint::min();
+  impl_->pump_later();
+}
+
+void Forwarder::stop(std::function<void()> done) {
+  ENSURE(!impl_->stopping_);
+  impl_->stopping_ = true;
+  impl_->stopped = std::move(done);
+  impl_->dials.clear();
+  impl_->close_idle();
+  impl_->stop_deadline.set_after(kStopGraceMax);
+  impl_->pump_later();
+}
+
+Forwarder::Stats Forwarder::stats() const {
+  const Impl& impl = *impl_;
+  const TimePoint now = impl.loop.now();
+  const auto remaining = [now](TimePoint at) {
+    return at == kNever ? Duration::zero() : std::max(at - now, Duration::zero());
+  };
+  Stats stats;
+  std::tie(stats.state, stats.why) = impl.condition();
+  stats.since = impl.state_since;
+  if (stats.state == State::waiting) {
+    stats.retry_in = remaining(impl.endpoint.ailing() ? impl.endpoint.retry_at() : impl.lanes.next_due());
+  }
+  if (impl.endpoint.known()) stats.upstream = impl.endpoint.ailing() ? Upstream::down : Upstream::up;
+  stats.last_status = impl.last_status;
+  stats.connections = impl.connections.size();
+  stats.in_flight = stats.lanes_in_flight = impl.lanes.in_flight();
+  stats.lanes_ready = impl.lanes.ready();
+  stats.lanes_held = impl.lanes.held();
+  stats.lanes_retrying = impl.lanes.retrying();
+  stats.window_messages = impl.lanes.window_messages();
+  stats.window_bytes = impl.lanes.window_bytes();
+  stats.delivered = impl.delivered;
+  stats.quarantined = impl.quarantined;
+  stats.failures = impl.failures;
+  for (const Lanes::WaitingLane& lane : impl.lanes.waiting_lanes(kHeldListed)) {
+    stats.held.push_back({.twin = lane.twin,
+                          .status = lane.wait.status,
+                          .error_code = lane.wait.error_code,
+                          .held_for = now - lane.since,
+                          .retry_in = remaining(lane.retry_at)});
+  }
+  return stats;
+}
+
+std::string_view to_string(Forwarder::State state) {
+  switch (state) {
+    case Forwarder::State::idle:
+      return "idle";
+    case Forwarder::State::delivering:
+      return "delivering";
+    case Forwarder::State::waiting:
+      return "waiting";
+    case Forwarder::State::paused:
+      return "paused";
+  }
+  return "unknown";
+}
+
+}  // namespace twinspool::forward

@@ -1,0 +1,102 @@
+// Delivers the queue to the cloud: carries out, on connections, what Lanes and Endpoint decide.
+//
+// Loop thread. Fresh messages come from the spool as they are committed, a backlog is read ahead in bounded windows.
+// One request in flight per twin, at most forward.connections at once, connections opened as ready lanes need them and
+// closed when idle. A message is sent with the same bytes at every attempt, until the cloud took it, or it went to the
+// quarantine.
+//
+// How many messages the cloud can get twice after a crash is bounded: those in flight plus those whose delivery is not
+// on disk yet never exceed forward.connections + kUnrecordedMax.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "forward/dialer.h"
+#include "forward/lanes.h"
+#include "forward/outcome.h"
+#include "forward/token.h"
+#include "net/event_loop.h"
+#include "spool/spool.h"
+#include "util/time.h"
+
+namespace twinspool::forward {
+
+constexpr std::size_t kUnrecordedMax = 256;                        // finished messages whose record is not on disk yet
+constexpr Duration kIdleConnectionMax = std::chrono::seconds(60);  // a connection without a request is closed then
+constexpr Duration kStopGraceMax = std::chrono::seconds(5);        // requests in flight at stop() are cut then
+constexpr std::size_t kAnswerBodyBytesMax = 256 * 1024;            // an answer with more is a protocol error
+constexpr std::size_t kHeldListed = 20;                            // lanes named in Stats::held
+
+class Forwarder {
+ public:
+  struct Options {
+    std::uint64_t seed = 0;                           // of the jitter
+    std::function<WallTime()> wall_clock = wall_now;  // a simulation has its own
+  };
+
+  enum class State : std::uint8_t {
+    idle,        // nothing waits
+    delivering,  // messages are on their way
+    waiting,     // messages wait, `why` says for what
+    paused,      // by an operator
+  };
+  enum class Upstream : std::uint8_t { unknown, up, down };
+
+  struct HeldLane {
+    TwinNumber twin = 0;
+    int status = 0;
+    std::string error_code;
+    Duration held_for{};
+    Duration retry_in{};
+  };
+
+  struct Stats {
+    State state = State::idle;
+    std::string why;      // empty unless waiting
+    WallTime since{};     // when the state began
+    Duration retry_in{};  // zero unless waiting for a known moment
+    Upstream upstream = Upstream::unknown;
+    int last_status = 0;          // of the newest whole answer, 0: none yet
+    std::size_t connections = 0;  // open
+    std::size_t in_flight = 0;    // requests
+    std::size_t lanes_ready = 0, lanes_in_flight = 0, lanes_held = 0, lanes_retrying = 0;
+    std::size_t window_messages = 0, window_bytes = 0;      // in memory
+    std::uint64_t delivered = 0, quarantined = 0;           // of this process
+    std::array<std::uint64_t, kFailureClasses> failures{};  // by FailureClass, every attempt counted
+    std::vector<HeldLane> held;  // lanes that wait, held or retrying: the first kHeldListed to be tried again
+  };
+
+  // All outlive the forwarder. It takes over the spool's on_committed and on_unrecorded_fell, and lets go of them when
+  // it ends: what is committed without a forwarder is read back by the next one.
+  Forwarder(net::EventLoop& loop, Spool& spool, Dialer& dialer, TokenSource& tokens, const ForwardConfig& config,
+            Options options);
+  Forwarder(net::EventLoop& loop, Spool& spool, Dialer& dialer, TokenSource& tokens, const ForwardConfig& config,
+            std::uint64_t seed);
+  ~Forwarder();  // cuts what is in flight: the cloud may have taken it, and gets it again with the same Message-Id
+  Forwarder(Forwarder&&) = delete;
+
+  void start();
+  void pause();  // no new requests; those in flight end as usual
+  void resume();
+  void kick();  // tries now whatever waits: the endpoint and every lane
+
+  // No new request from now on. `done` runs once, on a later turn, when all that was in flight is answered and handed
+  // to spool.finish, or cut after kStopGraceMax.
+  void stop(std::function<void()> done);
+
+  Stats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+std::string_view to_string(Forwarder::State state);
+
+}  // namespace twinspool::forward

@@ -1,0 +1,358 @@
+#include "forward/lanes.h"
+
+#include <algorithm>
+
+namespace twinspool::forward {
+
+namespace {
+
+// How full the window may be, in eighths. The differences keep room for each other's turn: fresh messages cannot fill
+// the window so far that no lane that is behind can be read.
+constexpr std::size_t kFreshEighths = 6;
+constexpr std::size_t kBeforeReadEighths = 7;
+constexpr std::size_t kReadEighths = 8;
+
+bool is_power_of_two(std::uint32_t number) { return (number & (number - 1)) == 0; }
+
+}  // namespace
+
+Lanes::Lanes(ForwardOrder order, const QueueEnds& ends, const LaneLimits& limits)
+    : order_(order),
+      limits_(limits),
+      lane_messages_max_(order == ForwardOrder::queue ? limits.window_messages_max / 2 : limits.lane_messages_max),
+      cursor_(ends.oldest == 0 ? ends.newest : ends.oldest - 1),
+      newest_(ends.newest) {
+  ENSURE(lane_messages_max_ > 0);
+  ENSURE(limits.parked_messages_max < limits.window_messages_max * kBeforeReadEighths / 8);
+  ENSURE(limits.parked_bytes_max < limits.window_bytes_max * kBeforeReadEighths / 8);
+}
+
+// --- from the queue into the window ---
+
+void Lanes::on_committed(std::vector<Message>&& messages) {
+  for (Message& message : messages) {
+    const bool next_in_line = caught_up();
+    const Sequence sequence = message.sequence;
+    newest_ = std::max(newest_, sequence);
+    if (next_in_line && sequence > cursor_ && place(std::move(message), kFreshEighths)) cursor_ = sequence;
+  }
+}
+
+// False where there is no room: the cursor stays before this row.
+bool Lanes::place(Message&& message, std::size_t eighths) {
+  const auto found = lanes_.find(id_of(message));
+  if (found != lanes_.end()) {
+    Lane& lane = found->second;
+    if (lane.behind_from != 0) {
+      lane.behind_last = message.sequence;
+      return true;
+    }
+    if (lane.state == State::waiting || lane.messages.size() >= lane_messages_max_) {
+      lane.behind_from = lane.behind_last = message.sequence;
+      update_hunger(*found);
+      return true;
+    }
+  }
+  if (!fits(eighths)) return false;
+  Entry& entry = found != lanes_.end() ? *found : *lanes_.try_emplace(id_of(message)).first;
+  push(entry, std::move(message));
+  return true;
+}
+
+std::optional<ReadRequest> Lanes::next_read() {
+  if (order_ == ForwardOrder::queue && !caught_up()) pass_over_the_rest();
+  if (read_ || !fits(kBeforeReadEighths)) return std::nullopt;
+  if (caught_up() && hungry_.empty()) return std::nullopt;
+  const bool for_cursor = !caught_up() && (hungry_.empty() || cursor_reads_next_);
+  cursor_reads_next_ = !for_cursor;
+  if (!for_cursor) return plan_catch_up();
+
+  ReadRequest request;
+  request.after = cursor_;
+  request.through = newest_;
+  request.messages_max = limits_.read_messages_max;
+  request.bytes_max = limits_.read_bytes_max;
+  read_ = Read{.after = request.after, .through = request.through, .lanes = {}};
+  return request;
+}
+
+// With one lane for all, every row behind the lane is behind the cursor, too.
+void Lanes::pass_over_the_rest() {
+  const auto found = lanes_.find(0);
+  if (found == lanes_.end() || found->second.behind_from == 0) return;
+  found->second.behind_last = cursor_ = newest_;
+}
+
+// One read for the lanes that are furthest behind, the next for those that it did not reach: a lane whose next row is
+// millions of rows away takes turns with them.
+ReadRequest Lanes::plan_catch_up() {
+  auto first = hungry_.begin();
+  if (std::exchange(front_was_read_, !front_was_read_)) {
+    // Where that read ended its own lanes go on: at the row behind it.
+    const auto beyond = hungry_.lower_bound({front_read_through_ + 2, 0});
+    if (beyond != hungry_.end()) first = beyond;
+  }
+  ReadRequest request;
+  request.after = first->first - 1;
+  request.through = 0;
+  request.messages_max = 0;
+  request.bytes_max = limits_.read_bytes_max;
+  Read read{.after = request.after, .through = 0, .lanes = {}};
+  for (; first != hungry_.end() && read.lanes.size() < kCatchUpLanesMax; ++first) {
+    const auto& [from, id] = *first;
+    const Lane& lane = at(id).second;
+    read.lanes.push_back({id, from});
+    request.through = std::max(request.through, lane.behind_last);
+    request.messages_max += lane_messages_max_ - lane.messages.size();
+    if (order_ == ForwardOrder::twin) request.only.push_back(static_cast<TwinNumber>(id));
+  }
+  std::sort(request.only.begin(), request.only.end());
+  request.messages_max = std::min(request.messages_max, limits_.read_messages_max);
+  read.through = request.through;
+  read_ = std::move(read);
+  return request;
+}
+
+bool Lanes::on_read(ReadResult&& result) {
+  ENSURE(read_);
+  const Read read = std::move(*read_);
+  read_.reset();
+  const Sequence covered = result.reached_end ? read.through : std::min(result.scanned_through, read.through);
+  if (!read.lanes.empty()) {
+    if (front_was_read_) front_read_through_ = covered;
+    hand_out(std::move(result.messages), read, covered);
+    return covered > read.after;
+  }
+  for (Message& message : result.messages) {
+    const Sequence sequence = message.sequence;
+    if (sequence <= cursor_) continue;
+    if (!place(std::move(message), kReadEighths)) return true;
+    cursor_ = sequence;
+  }
+  cursor_ = std::max(cursor_, covered);
+  return covered > read.after;
+}
+
+void Lanes::on_read_failed() {
+  ENSURE(read_);
+  read_.reset();
+}
+
+void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence covered) {
+  // A lane that gave rows back to the disk meanwhile needs earlier ones first: these are not for it.
+  for (const CatchUp& asked : read.lanes) {
+    const auto found = lanes_.find(asked.id);
+    if (found == lanes_.end()) continue;
+    Lane& lane = found->second;
+    lane.catching_up = lane.behind_from == asked.from && lane.state != State::waiting;
+  }
+  for (Message& message : messages) {
+    const auto found = lanes_.find(id_of(message));
+    if (found == lanes_.end()) continue;
+    Lane& lane = found->second;
+    if (!lane.catching_up || message.sequence < lane.behind_from) continue;
+    lane.behind_from = message.sequence;
+    if (lane.messages.size() >= lane_messages_max_ || !fits(kReadEighths)) {
+      lane.catching_up = false;
+      continue;
+    }
+    ++lane.behind_from;
+    push(*found, std::move(message));
+  }
+  for (const CatchUp& asked : read.lanes) {
+    const auto found = lanes_.find(asked.id);
+    if (found == lanes_.end()) continue;
+    Lane& lane = found->second;
+    if (lane.catching_up) {
+      lane.catching_up = false;
+      lane.behind_from = std::max(lane.behind_from, covered + 1);
+    }
+    if (lane.behind_from > lane.behind_last) lane.behind_from = lane.behind_last = 0;
+    settle(*found);
+  }
+}
+
+bool Lanes::fits(std::size_t eighths) const {
+  return messages_ < limits_.window_messages_max * eighths / 8 && bytes_ < limits_.window_bytes_max * eighths / 8;
+}
+
+void Lanes::push(Entry& entry, Message&& message) {
+  Lane& lane = entry.second;
+  ++messages_;
+  bytes_ += weight(message.telemetry);
+  lane.messages.push_back(std::move(message));
+  if (lane.state == State::idle) settle(entry);
+}
+
+void Lanes::drop_last(Lane& lane) {
+  --messages_;
+  bytes_ -= weight(lane.messages.back().telemetry);
+  lane.messages.pop_back();
+}
+
+// --- out of the window ---
+
+bool Lanes::any_ready(TimePoint now) {
+  while (!waiting_.empty() && waiting_.begin()->first <= now) end_wait(at(waiting_.begin()->second));
+  return !ready_.empty();
+}
+
+LaneId Lanes::take(TimePoint now) {
+  ENSURE(any_ready(now));
+  const LaneId id = ready_.begin()->second;
+  ready_.erase(ready_.begin());
+  Lane& lane = at(id).second;
+  lane.state = State::in_flight;
+  ++lane.attempts;
+  ++in_flight_;
+  return id;
+}
+
+const Message& Lanes::head(LaneId id) const {
+  const Lane& lane = lanes_.at(id);
+  ENSURE(lane.state == State::in_flight);
+  return lane.messages.front();
+}
+
+std::uint32_t Lanes::attempts(LaneId id) const { return lanes_.at(id).attempts; }
+
+bool Lanes::first_stale_retry(LaneId id) { return !std::exchange(at(id).second.stale_retried, true); }
+
+void Lanes::put_back(LaneId id) {
+  Entry& entry = at(id);
+  ENSURE(entry.second.state == State::in_flight);
+  --in_flight_;
+  entry.second.state = State::idle;
+  settle(entry);
+}
+
+void Lanes::finished(LaneId id, Left left) {
+  Entry& entry = at(id);
+  Lane& lane = entry.second;
+  ENSURE(lane.state == State::in_flight);
+  --in_flight_;
+  lane.state = State::idle;
+  --messages_;
+  bytes_ -= weight(lane.messages.front().telemetry);
+  lane.messages.pop_front();
+  lane.attempts = 0;
+  lane.stale_retried = false;
+  if (left == Left::delivered) {
+    if (lane.noted) ended_notes_.push_back(lane.twin);
+    lane.noted = false;
+    lane.failures = 0;
+    lane.wait = Wait{};
+    lane.failing_since = lane.held_since = kNever;
+  }
+  settle(entry);
+}
+
+// Gives a lane that is at rest the state that follows from what it has, or forgets it.
+void Lanes::settle(Entry& entry) {
+  Lane& lane = entry.second;
+  if (lane.state == State::idle && !lane.messages.empty()) {
+    lane.state = State::ready;
+    ready_.emplace(lane.messages.front().sequence, entry.first);
+  }
+  update_hunger(entry);
+  if (lane.state != State::idle || lane.behind_from != 0) return;
+  if (lane.noted) ended_notes_.push_back(lane.twin);
+  lanes_.erase(entry.first);
+}
+
+void Lanes::update_hunger(Entry& entry) {
+  Lane& lane = entry.second;
+  const bool hungry = lane.state != State::waiting && lane.messages.size() <= lane_messages_max_ / 2;
+  const Sequence wanted = hungry ? lane.behind_from : 0;
+  if (wanted == lane.hungry_at) return;
+  if (lane.hungry_at != 0) hungry_.erase({lane.hungry_at, entry.first});
+  if (wanted != 0) hungry_.emplace(wanted, entry.first);
+  lane.hungry_at = wanted;
+}
+
+// --- lanes that wait ---
+
+Lanes::Waiting Lanes::wait(LaneId id, const Wait& wait, Backoff& backoff, Duration retry_after, TimePoint now) {
+  Entry& entry = at(id);
+  Lane& lane = entry.second;
+  ENSURE(lane.state == State::in_flight);
+  --in_flight_;
+  ++lane.failures;
+  lane.twin = lane.messages.front().twin;
+  if (lane.failing_since == kNever) lane.failing_since = now;
+  Waiting result{.failures = lane.failures};
+  result.just_began = lane.failures == 1 || wait.held != lane.wait.held;
+  const bool changed =
+      wait.held != lane.wait.held || wait.status != lane.wait.status || wait.error_code != lane.wait.error_code;
+  // A single 500 is over before anybody could read its note.
+  result.worth_a_note = (wait.held || lane.failures > 1) && (!lane.noted || changed || is_power_of_two(lane.failures));
+  lane.noted = lane.noted || result.worth_a_note;
+  lane.wait = wait;
+  lane.state = State::waiting;
+  lane.retry_at = now + backoff.delay(lane.failures, retry_after);
+  result.retry_at = lane.retry_at;
+  result.since = wait.held && lane.held_since != kNever ? lane.held_since : lane.failing_since;
+  waiting_.emplace(lane.retry_at, id);
+  if (wait.held) ++held_;
+  shed(lane);
+  update_hunger(entry);
+  return result;
+}
+
+// A lane that waits keeps its head at the most, so that those that flow have the window.
+void Lanes::shed(Lane& lane) {
+  const std::size_t head_bytes = weight(lane.messages.front().telemetry);
+  const bool keep_head =
+      parked_messages_ < limits_.parked_messages_max && parked_bytes_ + head_bytes <= limits_.parked_bytes_max;
+  while (lane.messages.size() > (keep_head ? 1U : 0U)) {
+    lane.behind_from = lane.messages.back().sequence;
+    lane.behind_last = std::max(lane.behind_last, lane.behind_from);
+    drop_last(lane);
+  }
+  if (!keep_head) return;
+  ++parked_messages_;
+  parked_bytes_ += head_bytes;
+}
+
+void Lanes::end_wait(Entry& entry) {
+  Lane& lane = entry.second;
+  waiting_.erase({lane.retry_at, entry.first});
+  if (lane.wait.held) --held_;
+  if (!lane.messages.empty()) {
+    --parked_messages_;
+    parked_bytes_ -= weight(lane.messages.front().telemetry);
+  }
+  lane.retry_at = kNever;
+  lane.state = State::idle;
+  settle(entry);
+}
+
+Duration Lanes::held_for(LaneId id, Duration held_before, TimePoint now) {
+  Lane& lane = at(id).second;
+  if (lane.held_since == kNever) lane.held_since = now - held_before;
+  return now - lane.held_since;
+}
+
+void Lanes::kick() {
+  while (!waiting_.empty()) end_wait(at(waiting_.begin()->second));
+}
+
+TimePoint Lanes::next_due() const { return waiting_.empty() ? kNever : waiting_.begin()->first; }
+
+std::vector<Lanes::WaitingLane> Lanes::waiting_lanes(std::size_t most) const {
+  std::vector<WaitingLane> list;
+  for (auto it = waiting_.begin(); it != waiting_.end() && list.size() < most; ++it) {
+    const Lane& lane = lanes_.at(it->second);
+    const bool held = lane.wait.held && lane.held_since != kNever;
+    list.push_back({lane.twin, lane.wait, held ? lane.held_since : lane.failing_since, lane.retry_at});
+  }
+  return list;
+}
+
+Lanes::Entry& Lanes::at(LaneId id) {
+  const auto found = lanes_.find(id);
+  ENSURE(found != lanes_.end());
+  return *found;
+}
+
+}  // namespace twinspool::forward

@@ -1,0 +1,194 @@
+// Which twin may send now, and what of the queue is in memory. Pure: time is an argument, and rows come and go as
+// values.
+//
+//   idle → ready → in_flight → ready (next message) or waiting (held or retrying) → ready
+//
+// One lane a twin, one message in flight a lane, and of the ready lanes the one with the oldest head first. With
+// ForwardOrder::queue the whole queue is one lane.
+//
+// The window. A cursor goes once over the queue, from its front to its newest row; each row goes into its lane, or is
+// passed over where the lane is full, waits, or is behind already. Fresh messages go straight into their lanes when the
+// cursor has reached them. A lane remembers the first and the last row that was passed over (behind_from, behind_last)
+// and reads them again, together with other lanes that are behind, once it flows and its messages in memory run low. So
+// a lane with a huge backlog, or one that is held, stands in nobody's way, and memory does not grow with the queue. A
+// lane of which nothing is known is forgotten; it has no unread row at or before the cursor.
+//
+// Memory: at most LaneLimits of messages, and some 200 bytes for each twin that waits or is behind.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "config/config.h"
+#include "forward/backoff.h"
+#include "spool/spool.h"
+#include "util/time.h"
+
+namespace twinspool::forward {
+
+constexpr std::size_t kWindowMessagesMax = 8192;  // in memory, all lanes together
+constexpr std::size_t kWindowBytesMax = 8 << 20;  // by weight(): the window and all else stay under 24 MiB resident
+constexpr std::size_t kLaneMessagesMax = 64;      // of one lane
+constexpr std::size_t kParkedMessagesMax = 2048;  // heads of waiting lanes; above it they wait on disk
+constexpr std::size_t kParkedBytesMax = 2 << 20;
+constexpr std::size_t kReadMessagesMax = 1024;  // of one read-ahead
+constexpr std::size_t kReadBytesMax = 1 << 20;
+constexpr std::size_t kCatchUpLanesMax = 256;  // that share one read
+
+struct LaneLimits {
+  std::size_t window_messages_max = kWindowMessagesMax;
+  std::size_t window_bytes_max = kWindowBytesMax;
+  std::size_t lane_messages_max = kLaneMessagesMax;
+  std::size_t parked_messages_max = kParkedMessagesMax;
+  std::size_t parked_bytes_max = kParkedBytesMax;
+  std::size_t read_messages_max = kReadMessagesMax;
+  std::size_t read_bytes_max = kReadBytesMax;
+};
+
+using LaneId = std::uint64_t;  // the TwinNumber; 0 for all with ForwardOrder::queue
+
+struct QueueEnds {      // before on_committed() begins to hear of what is committed
+  Sequence oldest = 0;  // 0: the queue is empty
+  Sequence newest = 0;  // the last one ever given
+};
+
+class Lanes {
+ public:
+  Lanes(ForwardOrder order, const QueueEnds& ends, const LaneLimits& limits = {});
+  Lanes(Lanes&&) = delete;
+
+  // What is in memory comes from here.
+  void on_committed(std::vector<Message>&& messages);
+  std::optional<ReadRequest> next_read();  // nullopt: nothing to read, no room, or one is under way already
+  bool on_read(ReadResult&& result);       // of the newest next_read(); false: it brought the reader no further
+  void on_read_failed();                   // it will be asked for again
+
+  // What is sent.
+  bool any_ready(TimePoint now);  // a lane whose wait is over is ready
+  std::size_t ready() const { return ready_.size(); }
+  LaneId take(TimePoint now);            // the ready lane with the oldest head goes in flight; only while any_ready()
+  const Message& head(LaneId id) const;  // of a lane in flight
+  std::uint32_t attempts(LaneId id) const;  // of that head, this one included (those of this process)
+  bool first_stale_retry(LaneId id);  // true once for each head: it was sent on a connection that was closed meanwhile
+
+  // How it ended; the lane must be in flight.
+  void put_back(LaneId id);  // to be sent again as soon as anything may be sent
+  enum class Left : std::uint8_t { delivered, quarantined };
+  void finished(LaneId id, Left left);  // its head leaves
+
+  // The lane waits. Failures are counted until a delivery.
+  struct Wait {
+    bool held = false;  // the twin does not exist, else: retrying
+    int status = 0;
+    std::string error_code;
+  };
+  struct Waiting {
+    std::uint32_t failures = 0;
+    bool just_began = false;    // it flowed until now
+    bool worth_a_note = false;  // began, changed, or the failures doubled: notes are writes
+    TimePoint since{};          // of a held lane the first hold, else the first failure, since the last delivery
+    TimePoint retry_at{};
+  };
+  Waiting wait(LaneId id, const Wait& wait, Backoff& backoff, Duration retry_after, TimePoint now);
+
+  // How long the lane's head has been held: since the first hold without a delivery after it. `held_before`: how long
+  // earlier processes held the lane, counted at its first hold in this one.
+  Duration held_for(LaneId id, Duration held_before, TimePoint now);
+
+  // Twins whose wait was noted and is over, each once.
+  std::vector<TwinNumber> take_ended_notes() { return std::exchange(ended_notes_, {}); }
+
+  void kick();  // every waiting lane may try now
+
+  // What is going on.
+  TimePoint next_due() const;  // kNever: no lane waits
+  bool caught_up() const { return cursor_ >= newest_; }
+  bool empty() const { return lanes_.empty() && caught_up(); }
+  std::size_t in_flight() const { return in_flight_; }
+  std::size_t held() const { return held_; }
+  std::size_t retrying() const { return waiting_.size() - held_; }
+  std::size_t lanes() const { return lanes_.size(); }
+  std::size_t window_messages() const { return messages_; }
+  std::size_t window_bytes() const { return bytes_; }
+
+  struct WaitingLane {
+    TwinNumber twin = 0;
+    Wait wait;
+    TimePoint since{};
+    TimePoint retry_at{};
+  };
+  std::vector<WaitingLane> waiting_lanes(std::size_t most) const;  // the next to try first
+
+ private:
+  enum class State : std::uint8_t { idle, ready, in_flight, waiting };
+
+  struct Lane {
+    std::list<Message> messages;  // in sequence order, none missing before behind_from
+    Sequence behind_from = 0;     // first row that is not in memory; 0: all known rows are
+    Sequence behind_last = 0;     // last row known to be there
+    Sequence hungry_at = 0;       // its key in hungry_; 0: not there
+    State state = State::idle;
+    bool catching_up = false;  // while rows of a read are handed out
+    bool stale_retried = false;
+    bool noted = false;
+    std::uint32_t attempts = 0;  // of the head
+    std::uint32_t failures = 0;
+    TwinNumber twin = 0;  // of the head that failed last
+    Wait wait;
+    TimePoint failing_since = kNever;
+    TimePoint held_since = kNever;
+    TimePoint retry_at = kNever;
+  };
+  using Entry = std::unordered_map<LaneId, Lane>::value_type;
+
+  struct CatchUp {
+    LaneId id = 0;
+    Sequence from = 0;  // behind_from when the read was asked for
+  };
+  struct Read {  // under way
+    Sequence after = 0;
+    Sequence through = 0;
+    std::vector<CatchUp> lanes;  // empty: the cursor's own
+  };
+
+  LaneId id_of(const Message& message) const { return order_ == ForwardOrder::queue ? 0 : message.twin; }
+  Entry& at(LaneId id);
+  bool fits(std::size_t eighths) const;
+  bool place(Message&& message, std::size_t eighths);
+  void push(Entry& entry, Message&& message);
+  void drop_last(Lane& lane);
+  void shed(Lane& lane);
+  void settle(Entry& entry);
+  void update_hunger(Entry& entry);
+  void end_wait(Entry& entry);
+  void pass_over_the_rest();
+  ReadRequest plan_catch_up();
+  void hand_out(std::vector<Message>&& messages, const Read& read, Sequence covered);
+
+  const ForwardOrder order_;
+  const LaneLimits limits_;
+  const std::size_t lane_messages_max_;
+  std::unordered_map<LaneId, Lane> lanes_;
+  std::set<std::pair<Sequence, LaneId>> ready_;     // by head
+  std::set<std::pair<TimePoint, LaneId>> waiting_;  // by retry_at
+  std::set<std::pair<Sequence, LaneId>> hungry_;    // by behind_from: flow, and want rows
+  Sequence cursor_;                                 // every row up to here went into its lane or was passed over
+  Sequence newest_;
+  std::optional<Read> read_;
+  bool front_was_read_ = false;      // by the newest read for lanes that are behind: it began with the furthest
+  Sequence front_read_through_ = 0;  // where the newest such read ended
+  bool cursor_reads_next_ = false;   // the cursor and the lanes that are behind take turns
+  std::size_t in_flight_ = 0;
+  std::size_t held_ = 0;  // of those in waiting_
+  std::size_t messages_ = 0, bytes_ = 0;
+  std::size_t parked_messages_ = 0, parked_bytes_ = 0;  // of these, heads of waiting lanes
+  std::vector<TwinNumber> ended_notes_;
+};
+
+}  // namespace twinspool::forward

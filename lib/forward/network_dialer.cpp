@@ -1,0 +1,160 @@
+#include "forward/network_dialer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tls/tls_stream.h"
+
+namespace twinspool::forward {
+
+// One dial: look-up, then the addresses side by side, then TLS. It may be destroyed from inside `done`.
+class NetworkDialer::Attempt final : public net::Pending {
+ public:
+  Attempt(NetworkDialer& dialer, Dialed done)
+      : dialer_(dialer),
+        done_(std::move(done)),
+        deadline_(dialer.loop_.timers(), [this] { on_deadline(); }),
+        next_address_at_(dialer.loop_.timers(), [this] { connect_next(); }) {
+    deadline_.set_after(dialer_.connect_timeout_);
+    step_ = dialer_.look_up_(dialer_.loop_, host(), dialer_.endpoint_.port,
+                             [this](Result<std::vector<net::Address>> found) { on_found(std::move(found)); });
+  }
+
+ private:
+  enum class Step : std::uint8_t { look_up, connect, handshake };
+
+  void on_found(Result<std::vector<net::Address>> found) {
+    retire(std::move(step_));
+    if (found && found->empty()) found = fail(Errc::unreachable, "cannot look up '" + host() + "': no address");
+    if (!found) return end(advised(std::move(found.error()), "check forward.endpoint and this gateway's DNS"));
+    doing_ = Step::connect;
+    addresses_ = std::move(*found);
+    const auto first = static_cast<std::ptrdiff_t>(dialer_.bad_handshakes_ % addresses_.size());
+    std::rotate(addresses_.begin(), addresses_.begin() + first, addresses_.end());
+    connect_next();
+  }
+
+  void connect_next() {
+    const std::size_t index = connecting_.size();
+    if (index == addresses_.size()) return;
+    ++under_way_;
+    connecting_.push_back(net::connect_tcp(
+        dialer_.loop_, addresses_[index],
+        [this, index](Result<std::unique_ptr<net::Stream>> connected) { on_connected(index, std::move(connected)); }));
+    if (connecting_.size() < addresses_.size()) next_address_at_.set_after(kNextAddressAfter);
+  }
+
+  void on_connected(std::size_t index, Result<std::unique_ptr<net::Stream>> connected) {
+    retire(std::move(connecting_[index]));
+    --under_way_;
+    if (connected) return shake_hands(std::move(*connected));
+    failures_ += (failures_.empty() ? "" : "; ") + connected.error().what;
+    if (connecting_.size() < addresses_.size()) return connect_next();
+    if (under_way_ > 0) return;
+    connected.error().what = "cannot reach " + host() + ": " + failures_;
+    end(advised(std::move(connected.error()), kPathAdvice));
+  }
+
+  void shake_hands(std::unique_ptr<net::Stream> transport) {
+    doing_ = Step::handshake;
+    next_address_at_.cancel();
+    connecting_.clear();  // the one that called was retired
+    step_ = tls::connect_tls(dialer_.loop_, std::move(transport), dialer_.context_, dialer_.server_name_,
+                             [this](Result<std::unique_ptr<net::Stream>> encrypted) {
+                               retire(std::move(step_));
+                               if (!encrypted) ++dialer_.bad_handshakes_;
+                               if (!encrypted && encrypted.error().code != Errc::tls) {
+                                 Error& error = encrypted.error();
+                                 error.what = "the TLS handshake with " + host() + " failed: " + error.what;
+                                 return end(advised(std::move(error), kPathAdvice));
+                               }
+                               end(std::move(encrypted));
+                             });
+  }
+
+  void on_deadline() {
+    step_.reset();
+    connecting_.clear();
+    next_address_at_.cancel();
+    const std::string late = " took longer than " + to_human(dialer_.connect_timeout_);
+    switch (doing_) {
+      case Step::look_up:
+        return end(advised({Errc::timeout, "the look-up of '" + host() + "'" + late}, "check this gateway's DNS"));
+      case Step::connect:
+        return end(advised({Errc::timeout, "connecting to " + host() + " (" + tried() + ")" + late}, kPathAdvice));
+      case Step::handshake:
+        ++dialer_.bad_handshakes_;
+        return end(advised({Errc::timeout, "the TLS handshake with " + host() + late}, kPathAdvice));
+    }
+  }
+
+  std::string tried() const {
+    std::string text;
+    for (const net::Address& address : addresses_) text += (text.empty() ? "" : ", ") + address.text();
+    return text;
+  }
+
+  const std::string& host() const { return dialer_.endpoint_.host; }
+
+  static tl::unexpected<Error> advised(Error error, const char* advice) {
+    error.what += std::string("; ") + advice;
+    return tl::unexpected<Error>(std::move(error));
+  }
+
+  // From a step's own callback: it is done, but still on the call stack.
+  void retire(std::unique_ptr<net::Pending> step) { dialer_.loop_.retire(std::move(step)); }
+
+  void end(Result<std::unique_ptr<net::Stream>> result) {
+    deadline_.cancel();
+    const Dialed done = std::move(done_);
+    done(std::move(result));  // last: it may end this object
+  }
+
+  static constexpr const char* kPathAdvice =
+      "check the host and port of forward.endpoint, and the firewalls on the way";
+
+  NetworkDialer& dialer_;
+  Dialed done_;
+  Step doing_ = Step::look_up;
+  std::vector<net::Address> addresses_;
+  std::size_t under_way_ = 0;  // of connecting_
+  std::string failures_;       // of those that ended
+  net::Timer deadline_;
+  net::Timer next_address_at_;
+  std::unique_ptr<net::Pending> step_;                     // from here on: they call back into the rest
+  std::vector<std::unique_ptr<net::Pending>> connecting_;  // one an address, in their order
+};
+
+NetworkDialer::NetworkDialer(net::EventLoop& loop, EndpointUrl endpoint, std::string server_name, tls::Context context,
+                             Duration connect_timeout, LookUp look_up)
+    : loop_(loop),
+      endpoint_(std::move(endpoint)),
+      server_name_(std::move(server_name)),
+      context_(std::move(context)),
+      connect_timeout_(connect_timeout),
+      look_up_(std::move(look_up)) {}
+
+Result<std::unique_ptr<NetworkDialer>> NetworkDialer::create(net::EventLoop& loop, const ForwardConfig& config,
+                                                             LookUp look_up) {
+  auto endpoint = parse_endpoint(config.endpoint);
+  if (!endpoint) return tl::unexpected<Error>(endpoint.error());
+  if (config.tls.min_version != "1.2" && config.tls.min_version != "1.3") {
+    return fail(Errc::invalid, "tls.min_version '" + config.tls.min_version + "': accepted are 1.2 and 1.3");
+  }
+  auto context = tls::Context::client({
+      .ca_file = config.tls.ca_file,
+      .cert_file = config.tls.cert_file,
+      .key_file = config.tls.key_file,
+      .min_version = config.tls.min_version == "1.3" ? tls::Version::tls13 : tls::Version::tls12,
+  });
+  if (!context) return tl::unexpected<Error>(context.error());
+  const std::string server_name = config.tls.server_name.empty() ? endpoint->host : config.tls.server_name;
+  return std::unique_ptr<NetworkDialer>(new NetworkDialer(loop, std::move(*endpoint), server_name, std::move(*context),
+                                                          config.connect_timeout, std::move(look_up)));
+}
+
+std::unique_ptr<net::Pending> NetworkDialer::dial(Dialed done) {
+  return std::make_unique<Attempt>(*this, std::move(done));
+}
+
+}  // namespace twinspool::forward

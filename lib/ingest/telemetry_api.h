@@ -1,0 +1,36 @@
+// SendTelemetry and SendComponentTelemetry, as the cloud has them: an HTTP request becomes Telemetry, or a refusal that
+// says what was wrong and what is accepted. Pure: the time is an argument.
+//
+// The bytes that are forwarded are kept as received: path, header values, body. Whatever the cloud would refuse for
+// ever is refused here, where the sender still hears of it.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "config/config.h"
+#include "http/message.h"
+#include "ingest/api_error.h"
+#include "spool/telemetry.h"
+#include "util/time.h"
+
+namespace twinspool::ingest {
+
+constexpr std::size_t kTelemetryBodyBytesMax = 32 * 1024;
+constexpr std::size_t kHeaderTextBytesMax = 1024;  // Message-Id, Telemetry-Source-Time, traceparent, each; tracestate
+                                                   // is bounded with the head it stands in
+
+struct Accepted {
+  Telemetry telemetry;
+  bool source_time_not_rfc3339 = false;  // the application's, kept all the same
+};
+
+// All that can be said before the body was read. nullopt: go on.
+std::optional<ApiError> check_head(const http::Request& head, const IngestConfig& config);
+
+// The whole request; checks the head too. `accepted_at` stamps a message that has no source time, if the configuration
+// says so.
+tl::expected<Accepted, ApiError> read_telemetry(http::Request&& request, const IngestConfig& config,
+                                                WallTime accepted_at);
+
+}  // namespace twinspool::ingest

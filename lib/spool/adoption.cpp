@@ -1,0 +1,150 @@
+#include "spool/adoption.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <string_view>
+#include <vector>
+
+#include "util/log.h"
+
+namespace twinspool {
+namespace {
+
+constexpr std::size_t kRunFileBytes = 256;  // always, so that it can be overwritten in place
+constexpr off_t kShmInUseByte = 128;        // every connection holds a read lock on this byte of the -shm file
+
+std::string_view value_of(std::string_view text, std::string_view key) {
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    if (line.starts_with(key) && line.substr(key.size()).starts_with(' ')) return line.substr(key.size() + 1);
+  }
+  return {};
+}
+
+std::string to_text(const RunFile& run) {
+  std::string text = "boot " + run.boot_id + "\npid " + std::to_string(run.pid) + "\nstate " +
+                     (run.state == RunFile::State::clean ? "clean" : "running") + "\nio_error " +
+                     (run.io_error ? "1" : "0") + "\n";
+  text.resize(std::max(text.size(), kRunFileBytes), '\n');
+  return text;
+}
+
+Result<void> overwrite_in_place(const std::string& path, const std::string& content) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return tl::unexpected(errno_error("cannot write", path));
+  const bool written =
+      ::pwrite(file, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size()) && ::fsync(file) == 0;
+  Error error = errno_error("cannot write", path);
+  ::close(file);
+  if (!written) return tl::unexpected(std::move(error));
+  return {};
+}
+
+// 0: nobody has the database open. Asked before SQLite is: closing the file would drop our own locks on it.
+pid_t user_of(const StoreFiles& files) {
+  const int shm = ::open(files.shm.c_str(), O_RDWR | O_CLOEXEC);
+  if (shm < 0) return 0;
+  struct flock query {};
+  query.l_type = F_WRLCK;
+  query.l_whence = SEEK_SET;
+  query.l_start = kShmInUseByte;
+  query.l_len = 1;
+  const bool held = ::fcntl(shm, F_GETLK, &query) == 0 && query.l_type != F_UNLCK;
+  ::close(shm);
+  return held ? query.l_pid : 0;
+}
+
+// Read and written, not cloned: the point is that new blocks reach the disk.
+Result<void> copy_to(int from, int to, const std::string& path) {
+  std::vector<char> buffer(std::size_t{1} << 20);
+  for (;;) {
+    const ssize_t got = ::read(from, buffer.data(), buffer.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return tl::unexpected(errno_error("cannot read", path));
+    if (got == 0) break;
+    for (ssize_t done = 0; done < got;) {
+      const ssize_t written = ::write(to, buffer.data() + done, static_cast<std::size_t>(got - done));
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) return tl::unexpected(errno_error("cannot copy", path));
+      done += written;
+    }
+  }
+  if (::fsync(to) != 0) return tl::unexpected(errno_error("cannot sync the copy of", path));
+  return {};
+}
+
+Result<void> renew(const StoreFiles& files, const std::string& path) {
+  const std::string fresh = path + ".new";
+  const int from = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (from < 0) return tl::unexpected(errno_error("cannot read", path));
+  struct stat info {};
+  const int to = ::fstat(from, &info) == 0
+                     ? ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, info.st_mode & 0777)
+                     : -1;
+  Result<void> copied = to < 0 ? tl::unexpected(errno_error("cannot create", fresh)) : copy_to(from, to, path);
+  // Group and mode as before, or an operator's reader would be locked out; the owner changes only for root.
+  if (to >= 0 && (::fchown(to, info.st_uid, info.st_gid) != 0 || ::fchmod(to, info.st_mode & 0777) != 0))
+    log::warn("store.adopt", {{"file", path}, {"note", "owner and mode could not be kept"}});
+  ::close(from);
+  if (to >= 0) ::close(to);
+  if (copied && ::rename(fresh.c_str(), path.c_str()) != 0)
+    copied = tl::unexpected(errno_error("cannot replace", path));
+  if (copied) return sync_directory(files.directory);
+  (void)::unlink(fresh.c_str());  // only ever our half-made copy
+  return copied;
+}
+
+}  // namespace
+
+Result<RunFile> read_run_file(const StoreFiles& files) {
+  const Result<std::string> text = read_small_file(files.run);
+  if (!text) return tl::unexpected(text.error());
+  RunFile run;
+  if (text->empty()) return run;
+  run.state = value_of(*text, "state") == "clean" ? RunFile::State::clean : RunFile::State::running;
+  run.boot_id = value_of(*text, "boot");
+  run.io_error = value_of(*text, "io_error") == "1";
+  const std::string_view pid = value_of(*text, "pid");
+  std::from_chars(pid.data(), pid.data() + pid.size(), run.pid);
+  return run;
+}
+
+Result<void> write_run_file(const StoreFiles& files, const RunFile& run) {
+  Result<void> replaced = replace_file(files.run, to_text(run));
+  if (!replaced && replaced.error().code == Errc::full) return overwrite_in_place(files.run, to_text(run));
+  return replaced;
+}
+
+Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::string& boot_id) {
+  const bool same_boot = last.state == RunFile::State::absent || last.boot_id == boot_id;
+  if (last.state == RunFile::State::clean || !same_boot || file_size(files.database) == 0) return {};
+  if (file_size(files.wal) == 0 && !last.io_error) return {};
+
+  if (const pid_t user = user_of(files); user != 0) {
+    if (last.io_error)
+      return fail(Errc::busy, "process " + std::to_string(user) + " has " + files.database +
+                                  " open, and after an I/O error its files must be copied first: end that process");
+    log::warn("store.adopt", {{"skipped", "another process has the database open"}, {"pid", user}});
+    return {};
+  }
+  if (file_size(files.wal) > 0) {
+    Result<void> renewed = renew(files, files.wal);
+    if (!renewed && (last.io_error || renewed.error().code != Errc::full)) return renewed;
+    if (!renewed) {  // a full disk must not stop the drain, and no I/O error was seen
+      log::warn("store.adopt", {{"skipped", renewed.error().what}});
+      return {};
+    }
+  }
+  if (last.io_error) {
+    if (Result<void> renewed = renew(files, files.database); !renewed) return renewed;
+  }
+  log::info("store.adopt", {{"wal_bytes", file_size(files.wal)}, {"io_error", last.io_error}});
+  return {};
+}
+
+}  // namespace twinspool

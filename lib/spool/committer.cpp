@@ -1,0 +1,419 @@
+#include "spool/committer.h"
+
+#include <algorithm>
+
+#include "util/log.h"
+
+namespace twinspool {
+namespace {
+
+constexpr std::int64_t kSpaceProbeMs = 250;
+constexpr std::uint32_t kPagesGivenBack = 256;    // 1 MiB a slice
+constexpr std::uint32_t kFreePagesKept = 256;     // for what comes in next
+constexpr std::uint32_t kCheckpointPages = 1000;  // more makes the worst commit slower, fewer the wear higher
+constexpr std::size_t kRecordedPerCommitMax = 4096;
+constexpr std::uint64_t kWalReserveBytes = 6 * kMiB;  // half as much again as checkpoints let it grow to
+constexpr std::size_t kRecordedOnFullDiskMax = 64;    // a commit of few pages
+constexpr std::size_t kTrimmedPerCommitMin =
+    256;  // and twice what is recorded, so that the trace always shrinks to its time
+constexpr std::string_view kRefused = "refused";  // quarantine reasons
+constexpr std::string_view kDamaged = "checksum";
+constexpr Duration kRetryAfterFault = std::chrono::seconds(30);
+
+std::int64_t to_ms(Duration duration) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, SpoolClocks clocks) {
+  Result<StoreHome> home = StoreHome::open(config.path, clocks.boot_id);
+  if (!home) return tl::unexpected(home.error());
+  // A new store gets its run file, the witness that it exists, only once it does.
+  if (!home->is_new()) {
+    if (Result<void> marked = home->mark_running(); !marked) return tl::unexpected(marked.error());
+  }
+  Result<std::unique_ptr<Store>> store = Store::open(home->files().database, home->is_new(), clocks);
+  if (!store) {
+    if (store.error().code == Errc::storage && !home->is_new()) home->mark_io_error();
+    return tl::unexpected(store.error());
+  }
+  if (home->is_new()) {
+    if (Result<void> marked = home->mark_running(); !marked) return tl::unexpected(marked.error());
+  }
+  reserve_blocks(home->files().wal, kWalReserveBytes);
+  std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home), std::move(*store)));
+  if (Result<void> rebuilt = committer->rebuild_window(); !rebuilt) return tl::unexpected(rebuilt.error());
+  committer->probe_space(committer->clocks_.uptime_ms());
+  committer->note_oldest();
+  return committer;
+}
+
+Committer::Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::unique_ptr<Store> store)
+    : config_(config),
+      clocks_(std::move(clocks)),
+      home_(std::move(home)),
+      store_(std::move(store)),
+      digester_(store_->digest_key()),
+      gate_(config),
+      recorded_max_(kRecordedPerCommitMax) {}
+
+Result<void> Committer::rebuild_window() {
+  const std::int64_t window_ms = to_ms(config_.dedup_window);
+  if (window_ms <= 0) return {};
+  const Moment& opened = store_->opened();
+  std::vector<DedupWindow::Entry> entries;
+  const auto visit = [&](const Store::Known& known) {
+    if (age_ms(known.left, opened, opened) >= window_ms) return false;  // what follows is older still
+    const std::int64_t age = age_ms(known.accepted, opened, opened);
+    if (age < window_ms)
+      entries.push_back({digester_.digest128({known.twin, known.component, known.message_id}), known.body_digest,
+                         known.sequence, opened.uptime_ms + window_ms - age});
+    return entries.size() < kDedupEntriesMax;
+  };
+  if (Result<void> visited = store_->visit_queued(visit); !visited) return visited;
+  std::vector<DedupWindow::Entry> queued = std::move(entries);
+  entries = {};
+  if (Result<void> visited = store_->visit_left(visit); !visited) return visited;
+  entries.insert(entries.end(), queued.begin(), queued.end());
+  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
+  for (const DedupWindow::Entry& entry : entries) window_.add(entry);
+  return {};
+}
+
+Moment Committer::now() {
+  const std::int64_t uptime_ms = clocks_.uptime_ms();
+  probe_space(uptime_ms);
+  return Moment{clocks_.wall_ms(), store_->opened().boot, uptime_ms, synced_clock_};
+}
+
+// What costs system calls and changes slowly is asked for at most four times a second.
+void Committer::probe_space(std::int64_t uptime_ms) {
+  if (uptime_ms - space_probed_ms_ < kSpaceProbeMs) return;
+  space_probed_ms_ = uptime_ms;
+  const StoreFiles& files = home_.files();
+  disk_free_bytes_ = free_bytes(files.directory);
+  file_bytes_ = file_size(files.database);
+  wal_bytes_ = file_size(files.wal);
+  synced_clock_ = clocks_.synchronized();
+  restore_reserve();
+}
+
+void Committer::restore_reserve() {
+  DiskReserve& reserve = home_.reserve();
+  // With a little more: a reserve that eats the last free block would be given up at the next commit.
+  if (!reserve.held() && disk_free_bytes_ >= reserve.bytes() + kMiB && reserve.take() &&
+      std::exchange(reserve_spent_, false))
+    log::info("store.reserve_restored", {{"bytes", reserve.bytes()}});
+  gate_.reserve_spent(!reserve.held());
+}
+
+void Committer::left(std::vector<Finished> finished) {
+  const Moment at = now();
+  for (Finished& one : finished) {
+    leaving_.add(one.sequence);
+    // After a fault nothing is recorded any more: the message stays in the file and is sent again after the restart.
+    if (fault_.empty()) departures_.push_back({std::move(one), kRefused, at});
+  }
+}
+
+Committer::Outcome Committer::commit(Work work) {
+  Outcome outcome;
+  const Moment at = now();
+  if (!fault_.empty()) {
+    refuse_all(outcome, work.appends.size(), {Refusal::storage, fault_, kRetryAfterFault});
+    return outcome;
+  }
+  window_.expire(at.uptime_ms);
+  Result<void> committed = try_commit(work, at, outcome);
+  if (committed) return outcome;
+
+  failed(committed.error(), at.uptime_ms);
+  outcome = Outcome{};
+  const bool full = committed.error().code == Errc::full;
+  refuse_all(outcome, work.appends.size(),
+             {full ? Refusal::disk_full : Refusal::storage, fault_.empty() ? committed.error().what : fault_,
+              kRetryAfterFault});
+  if (full && work.record) outcome.recorded = record_on_full_disk(std::move(work), at);
+  return outcome;
+}
+
+// A full disk must not stop the drain. With the reserve given up the WAL can be copied; then it begins anew, over
+// blocks that it has, so that nobody else can take them.
+std::size_t Committer::record_on_full_disk(Work work, const Moment& at) {
+  work.appends.clear();
+  give_up_reserve();
+  checkpoint();
+  if (!fault_.empty()) return 0;
+  Outcome outcome;
+  recorded_max_ = kRecordedOnFullDiskMax;
+  const Result<void> recorded = try_commit(work, at, outcome);
+  recorded_max_ = kRecordedPerCommitMax;
+  if (recorded) return outcome.recorded;
+  failed(recorded.error(), at.uptime_ms);
+  return 0;
+}
+
+Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcome) {
+  entries_added_ = 0;
+  departures_written_ = 0;
+  appended_.clear();
+  for (std::vector<Telemetry>& messages : work.appends) {
+    if (Result<void> written = write_append(messages, at, outcome); !written) return written;
+  }
+  if (work.record && !departures_.empty()) {
+    if (Result<void> written = write_departures(at); !written) return written;
+  }
+  for (const LaneNote& note : work.notes) {
+    if (Result<void> begun = ensure_writing(); !begun) return begun;
+    if (Result<void> noted = store_->note(note); !noted) return noted;
+  }
+  if (!store_->writing()) return {};  // duplicates and refusals only: nothing that a sync would make more true
+  if (Result<void> committed = store_->commit(); !committed) return committed;
+  conclude(outcome);
+  if (departures_written_ > 0) {  // there may be room again, and whoever waits for it to be told does not append
+    const Figures& figures = store_->figures();
+    (void)gate_.admit({1, kRowOverheadBytes}, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_},
+                      at.uptime_ms);
+  }
+  return {};
+}
+
+Result<void> Committer::ensure_writing() { return store_->writing() ? Result<void>{} : store_->begin(); }
+
+// All of `messages` or none: decided before the first row is written, so that a refusal leaves the transaction, and the
+// other appends in it, as they were.
+Result<void> Committer::write_append(std::vector<Telemetry>& messages, const Moment& at, Outcome& outcome) {
+  const std::int64_t window_ms = to_ms(config_.dedup_window);
+  const std::size_t added_before = entries_added_;
+  Sequence next = store_->figures().next_sequence;
+  SpaceGate::Load load;
+  std::vector<Receipt> receipts;
+  std::vector<std::uint64_t> body_digests;
+  receipts.reserve(messages.size());
+  body_digests.reserve(messages.size());
+  std::optional<Refused> refused;
+  for (const Telemetry& telemetry : messages) {
+    const std::uint64_t body = digester_.digest64({telemetry.body});
+    body_digests.push_back(body);
+    if (window_ms > 0) {
+      const Digest128 key = digester_.digest128({telemetry.twin, telemetry.component, telemetry.message_id});
+      if (const auto known = window_.find(key, at.uptime_ms)) {
+        if (known->body != body) {
+          refused = Refused{Refusal::message_id_reused,
+                            "Message-Id " + telemetry.message_id + " was accepted for this twin with another body",
+                            {}};
+          break;
+        }
+        receipts.push_back({known->sequence, true});
+        continue;
+      }
+      window_.add({key, body, next, at.uptime_ms + window_ms});
+      ++entries_added_;
+    }
+    receipts.push_back({next++, false});
+    ++load.messages;
+    load.bytes += weight(telemetry);
+  }
+  const Figures& figures = store_->figures();
+  if (!refused && load.messages > 0)
+    refused = gate_.admit(load, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
+  if (refused) {
+    window_.remove_newest(entries_added_ - added_before);
+    entries_added_ = added_before;
+    outcome.answers.emplace_back(tl::unexpect, std::move(*refused));
+    return {};
+  }
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (receipts[i].duplicate) {
+      store_->count_duplicate();
+      continue;
+    }
+    if (Result<void> begun = ensure_writing(); !begun) return begun;
+    if (Result<void> written = store_->append(messages[i], body_digests[i], at, outcome.committed.emplace_back());
+        !written)
+      return written;
+    ENSURE(outcome.committed.back().sequence == receipts[i].sequence);
+    appended_.push_back(&messages[i]);
+  }
+  outcome.answers.emplace_back(std::move(receipts));
+  return {};
+}
+
+Result<void> Committer::write_departures(const Moment& at) {
+  if (Result<void> begun = ensure_writing(); !begun) return begun;
+  for (const Store::Departure& departure : departures_) {
+    if (departures_written_ == recorded_max_) break;
+    const Result<bool> removed = store_->remove(departure);
+    if (!removed) return tl::unexpected(removed.error());
+    if (!*removed) log::warn("store.finished_unknown", {{"sequence", departure.finished.sequence}});
+    ++departures_written_;
+  }
+  return store_->trim_trace(to_ms(config_.dedup_window), at, kTrimmedPerCommitMin + 2 * departures_written_);
+}
+
+// The transaction is durable: what it wrote is now true for readers and callers.
+void Committer::conclude(Outcome& outcome) {
+  ++commits_;
+  outcome.synced = true;
+  if (!appended_.empty()) disk_full_noted_ = false;
+  for (std::size_t i = 0; i < appended_.size(); ++i) outcome.committed[i].telemetry = std::move(*appended_[i]);
+  appended_.clear();
+  if (departures_written_ > 0) {
+    const auto written = departures_.begin() + static_cast<std::ptrdiff_t>(departures_written_);
+    outcome.recorded = static_cast<std::size_t>(std::count_if(
+        departures_.begin(), written, [](const auto& departure) { return departure.reason != kDamaged; }));
+    departures_.erase(departures_.begin(), written);
+    leaving_.clear();
+    for (const Store::Departure& departure : departures_) leaving_.add(departure.finished.sequence);
+  }
+  if (departures_written_ > 0 || oldest_.sequence == 0) note_oldest();
+}
+
+void Committer::failed(const Error& error, std::int64_t uptime_ms) {
+  store_->rollback();
+  window_.remove_newest(entries_added_);
+  entries_added_ = 0;
+  appended_.clear();
+  ++commit_failures_;
+  if (error.code == Errc::full) {
+    gate_.disk_was_full(uptime_ms);
+    if (!std::exchange(disk_full_noted_, true)) log::warn("store.disk_full", {{"error", error.what}});
+    return;
+  }
+  if (error.code == Errc::busy) {
+    log::warn("store.commit_refused", {{"error", error.what}});
+    return;
+  }
+  set_fault(error);
+}
+
+// Not before a record needs it: what a refused append leaves free, another program may take at once.
+void Committer::give_up_reserve() {
+  if (!home_.reserve().held()) return;
+  home_.reserve().release();
+  reserve_spent_ = true;
+  gate_.reserve_spent(true);
+  log::warn("store.reserve_given_up",
+            {{"bytes", home_.reserve().bytes()}, {"why", "the disk is full, and deliveries must be recorded"}});
+}
+
+void Committer::set_fault(const Error& error) {
+  if (!fault_.empty()) return;
+  fault_ = "the queue takes no writes after an I/O error (" + error.what +
+           "); what it holds is kept; put the disk right, then restart twinspoold: it copies its files "
+           "before it trusts them again";
+  fault_since_ms_ = clocks_.wall_ms();
+  departures_.clear();
+  log::error("store.fault", {{"error", error.what}});
+  home_.mark_io_error();
+}
+
+void Committer::refuse_all(Outcome& outcome, std::size_t count, const Refused& refused) {
+  outcome.answers.assign(count, AppendAnswer(tl::unexpect, refused));
+}
+
+// Best effort: for the status only.
+void Committer::note_oldest() {
+  if (const Result<Store::Oldest> oldest = store_->oldest()) oldest_ = *oldest;
+}
+
+Result<ReadResult> Committer::read(const ReadRequest& request) {
+  if (closed_) return fail(Errc::closed, "the queue is closed");
+  ReadResult result;
+  std::vector<Sequence> damaged;
+  Result<void> read = store_->read(request, leaving_, result, damaged);
+  for (const Sequence sequence : damaged) {
+    log::error("store.row_damaged", {{"sequence", sequence}});
+    ++rows_corrupt_;
+    leaving_.add(sequence);
+    Finished finished{.sequence = sequence, .how = Finished::How::quarantined, .error_code = "ChecksumMismatch"};
+    finished.error_message = "the row was damaged on disk: its checksum does not match, so it was not sent";
+    if (fault_.empty()) departures_.push_back({std::move(finished), kDamaged, now()});
+  }
+  if (read) return result;
+  if (read.error().code == Errc::storage) set_fault(read.error());
+  return tl::unexpected(read.error());
+}
+
+void Committer::checkpoint_if_due() {
+  const std::uint32_t pages = store_->wal_pages();
+  if (pages < wal_pages_copied_) wal_pages_copied_ = 0;  // the WAL began anew
+  if (!fault_.empty() || pages - wal_pages_copied_ < kCheckpointPages) return;
+  checkpoint();
+}
+
+void Committer::checkpoint() {
+  wal_pages_copied_ = store_->wal_pages();  // a reader may hold some back: tried again when as many pages have come
+  const Result<void> copied = store_->checkpoint();
+  if (!copied && copied.error().code == Errc::storage) set_fault(copied.error());
+}
+
+bool Committer::give_back_space() {
+  if (closed_ || !fault_.empty() || !gate_.closed_by_disk()) return false;
+  const Result<std::uint32_t> free_pages = store_->free_pages();
+  if (!free_pages || *free_pages < kFreePagesKept) return false;
+  const Result<void> vacuumed = store_->vacuum(kPagesGivenBack);
+  if (!vacuumed) {
+    if (vacuumed.error().code == Errc::storage) set_fault(vacuumed.error());
+    return false;
+  }
+  const Result<std::uint32_t> left = store_->free_pages();
+  if (!left || *left >= *free_pages) return false;
+  // The file itself shrinks with the checkpoint.
+  const Result<void> copied = store_->checkpoint();
+  if (!copied && copied.error().code == Errc::storage) set_fault(copied.error());
+  space_probed_ms_ = INT64_MIN / 2;
+  probe_space(clocks_.uptime_ms());
+  return fault_.empty();
+}
+
+void Committer::reconfigure(const StoreConfig& config) {
+  const std::string path = config_.path;
+  config_ = config;
+  config_.path = path;
+  gate_.set_limits(config_);
+}
+
+void Committer::close() {
+  if (closed_) return;
+  closed_ = true;
+  if (!fault_.empty() || !departures_.empty()) return;
+  // Figures alone (duplicates answered since the last commit) are no reason to commit before.
+  Result<void> saved = store_->begin();
+  if (saved) saved = store_->commit();
+  if (!saved) return failed(saved.error(), clocks_.uptime_ms());
+  const Result<void> copied = store_->checkpoint();
+  if (!copied && copied.error().code == Errc::storage) return set_fault(copied.error());
+  figures_at_close_ = store_->figures();
+  store_.reset();  // SQLite is done with the files
+  if (Result<void> marked = home_.mark_clean(); !marked) log::warn("store.run_file", {{"error", marked.error().what}});
+}
+
+SpoolStats Committer::stats() const {
+  SpoolStats stats;
+  const Figures& figures = store_ ? store_->figures() : figures_at_close_;
+  stats.queued_messages = figures.queued_messages;
+  stats.queued_bytes = figures.queued_bytes;
+  stats.accepted = figures.accepted;
+  stats.duplicates = figures.duplicates;
+  stats.delivered = figures.delivered;
+  stats.quarantined = figures.quarantined;
+  stats.dropped = figures.dropped;
+  stats.quarantine_messages = figures.quarantine_messages;
+  stats.newest = figures.next_sequence - 1;
+  stats.oldest = oldest_.sequence;
+  stats.oldest_accepted_ms = oldest_.accepted_ms;
+  stats.commits = commits_;
+  stats.commit_failures = commit_failures_;
+  stats.rows_corrupt = rows_corrupt_;
+  stats.wal_bytes = wal_bytes_;
+  stats.file_bytes = file_bytes_;
+  stats.disk_free_bytes = disk_free_bytes_;
+  stats.fault = fault_;
+  stats.fault_since_ms = fault_since_ms_;
+  stats.ingest_closed_by_space = gate_.closed(space_probed_ms_);
+  return stats;
+}
+
+}  // namespace twinspool

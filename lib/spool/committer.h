@@ -1,0 +1,107 @@
+// What one group commit does: decides about every append (duplicate? room?), writes what is to be written in one
+// transaction, and knows what a failure means. Synchronous; one thread; no callbacks, no waiting.
+//
+//   sound ──(SQLITE_FULL)──→ sound: the appends are refused, what left the queue is still recorded, in the
+//                            space of the reserve, which is held again before anything more is taken in
+//   sound ──(I/O error)────→ fault, for the life of the process: no write and no checkpoint on these files any more
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.h"
+#include "spool/clocks.h"
+#include "spool/dedup_window.h"
+#include "spool/sequence_set.h"
+#include "spool/space.h"
+#include "spool/spool.h"
+#include "spool/store.h"
+#include "spool/store_home.h"
+
+namespace twinspool {
+
+using AppendAnswer = tl::expected<std::vector<Receipt>, Refused>;
+
+class Committer {
+ public:
+  struct Work {
+    std::vector<std::vector<Telemetry>> appends;  // each all or nothing
+    std::vector<LaneNote> notes;
+    bool record = false;  // also what has left the queue
+  };
+  struct Outcome {
+    std::vector<AppendAnswer> answers;  // one an append
+    std::vector<Message> committed;     // in sequence order, duplicates left out
+    std::size_t recorded = 0;           // of what was given to left()
+    bool synced = false;                // something was written
+  };
+
+  static Result<std::unique_ptr<Committer>> open(const StoreConfig& config, SpoolClocks clocks);
+
+  // Messages that left the queue: from now on read() passes over them. Recorded by a later commit.
+  void left(std::vector<Finished> finished);
+  std::size_t unrecorded() const { return departures_.size(); }
+
+  Outcome commit(Work work);
+  Result<ReadResult> read(const ReadRequest& request);
+  void checkpoint_if_due();  // between commits, after their answers
+  // A drained file keeps its size, so a disk that the queue filled would stay full for ever: while the disk keeps the
+  // gate shut, free pages at the end of the file go back to the file system, a slice a call. False: nothing more to
+  // give now.
+  bool give_back_space();
+  void reconfigure(const StoreConfig& config);
+  void close();  // records, copies the WAL into the file, and marks the stop as clean; only reads may follow
+
+  SpoolStats stats() const;  // without what only the spool knows
+  Result<std::vector<LaneNote>> lane_notes() { return store_->lane_notes(); }
+
+ private:
+  Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::unique_ptr<Store> store);
+  Result<void> rebuild_window();
+  Moment now();
+  void probe_space(std::int64_t uptime_ms);
+  void restore_reserve();
+
+  Result<void> try_commit(Work& work, const Moment& at, Outcome& outcome);
+  Result<void> write_append(std::vector<Telemetry>& messages, const Moment& at, Outcome& outcome);
+  std::size_t record_on_full_disk(Work work, const Moment& at);
+  Result<void> write_departures(const Moment& at);
+  void checkpoint();
+  Result<void> ensure_writing();
+  void conclude(Outcome& outcome);
+  void failed(const Error& error, std::int64_t uptime_ms);
+  void give_up_reserve();
+  void set_fault(const Error& error);
+  static void refuse_all(Outcome& outcome, std::size_t count, const Refused& refused);
+  void note_oldest();
+
+  StoreConfig config_;
+  SpoolClocks clocks_;
+  StoreHome home_;
+  std::unique_ptr<Store> store_;
+  Digester digester_;
+  DedupWindow window_;
+  SpaceGate gate_;
+  std::vector<Store::Departure> departures_;  // not recorded yet, in the order they came
+  SequenceSet leaving_;                       // the same, for read(); kept after a fault
+  std::size_t recorded_max_;                  // by one commit
+  std::size_t departures_written_ = 0;        // by the open transaction
+  std::size_t entries_added_ = 0;             // to the window, by the open transaction
+  std::vector<Telemetry*> appended_;          // by the open transaction: whose texts Outcome::committed gets
+
+  std::string fault_;
+  std::int64_t fault_since_ms_ = 0;
+  bool closed_ = false;
+  bool synced_clock_ = false;
+  std::int64_t space_probed_ms_ = INT64_MIN / 2;
+  std::uint64_t disk_free_bytes_ = UINT64_MAX, file_bytes_ = 0, wal_bytes_ = 0;
+  std::uint32_t wal_pages_copied_ = 0;
+  bool disk_full_noted_ = false;  // in the log: once until an append is stored again
+  bool reserve_spent_ = false;    // given up by this process, and not held again since
+  std::uint64_t commits_ = 0, commit_failures_ = 0, rows_corrupt_ = 0;
+  Store::Oldest oldest_;
+  Figures figures_at_close_;
+};
+
+}  // namespace twinspool

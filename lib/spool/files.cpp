@@ -1,0 +1,201 @@
+#include "spool/files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string_view>
+
+#include "spool/schema.h"
+
+namespace twinspool {
+namespace {
+
+constexpr std::size_t kHeaderBytes = 100;  // of a SQLite file
+constexpr unsigned long kBlockBytesMin = 4096;
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  Descriptor(Descriptor&&) = delete;
+  int get() const { return number_; }
+  bool valid() const { return number_ >= 0; }
+
+ private:
+  int number_;
+};
+
+Result<void> write_all(int descriptor, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return tl::unexpected(errno_error("cannot write", path));
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+std::uint32_t big_endian(std::string_view bytes, std::size_t offset) {
+  std::uint32_t number = 0;
+  for (std::size_t i = 0; i < 4; ++i) number = number << 8 | static_cast<std::uint8_t>(bytes[offset + i]);
+  return number;
+}
+
+Result<void> make_directory(const std::string& directory) {
+  if (::mkdir(directory.c_str(), 0750) == 0) return sync_directory(std::filesystem::path(directory).parent_path());
+  if (errno != EEXIST) return tl::unexpected(errno_error("cannot make the directory of the queue", directory));
+  return {};
+}
+
+Result<void> check_block_size(const std::string& directory) {
+  struct statvfs info {};
+  if (::statvfs(directory.c_str(), &info) != 0)
+    return tl::unexpected(errno_error("cannot ask for the file system of", directory));
+  if (info.f_bsize < kBlockBytesMin)
+    return fail(Errc::invalid, directory + " is on a file system with blocks of " + std::to_string(info.f_bsize) +
+                                   " bytes, and a full one would kill the daemon: 4096 are needed (mkfs.ext4 -b 4096; "
+                                   "small partitions get 1024 by default)");
+  return {};
+}
+
+}  // namespace
+
+Error errno_error(const std::string& doing, const std::string& path) {
+  const int number = errno;
+  const Errc code = number == ENOSPC || number == EDQUOT ? Errc::full : Errc::storage;
+  return Error{code, doing + " " + path + ": " + std::strerror(number)};
+}
+
+Result<void> sync_directory(const std::string& directory) {
+  const Descriptor opened(::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!opened.valid() || ::fsync(opened.get()) != 0)
+    return tl::unexpected(errno_error("cannot sync the directory", directory));
+  return {};
+}
+
+Result<StoreFiles> prepare_files(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code code;
+  fs::path database = fs::absolute(path, code);
+  if (code || path.empty() || !database.has_filename())
+    return fail(Errc::invalid, "store.path is not a file name: " + path);
+  if (fs::is_symlink(database, code)) {
+    const fs::path target = fs::canonical(database, code);
+    if (code) return fail(Errc::invalid, path + " is a link to a file that is not there");
+    database = target;
+  }
+  StoreFiles files;
+  files.directory = database.parent_path();
+  if (Result<void> made = make_directory(files.directory); !made) return tl::unexpected(made.error());
+  if (Result<void> checked = check_block_size(files.directory); !checked) return tl::unexpected(checked.error());
+  files.database = database;
+  files.wal = files.database + "-wal";
+  files.shm = files.database + "-shm";
+  files.journal = files.database + "-journal";
+  files.lock = files.database + ".lock";
+  files.run = files.database + ".run";
+  files.reserve = files.database + ".reserve";
+  return files;
+}
+
+Result<StoreLock> StoreLock::take(const StoreFiles& files) {
+  StoreLock lock(::open(files.lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
+  if (lock.descriptor_ < 0) return tl::unexpected(errno_error("cannot open", files.lock));
+  if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return tl::unexpected(errno_error("cannot lock", files.lock));
+    const Result<std::string> holder = read_small_file(files.lock);
+    std::string pid = holder ? *holder : std::string();
+    while (!pid.empty() && pid.back() == '\n') pid.pop_back();
+    return fail(Errc::busy,
+                files.database + " is in use by another twinspoold, process " + (pid.empty() ? "unknown" : pid));
+  }
+  // For people only; the lock itself is the kernel's. On a full disk the old text may stay.
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(lock.descriptor_, 0) == 0) (void)write_all(lock.descriptor_, pid, files.lock);
+  return lock;
+}
+
+StoreLock::~StoreLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+Result<FileState> inspect(const StoreFiles& files) {
+  struct stat info {};
+  if (::stat(files.database.c_str(), &info) != 0) {
+    if (errno != ENOENT) return tl::unexpected(errno_error("cannot look at", files.database));
+    return FileState::absent;
+  }
+  if (!S_ISREG(info.st_mode)) return fail(Errc::invalid, files.database + " is not a regular file: move it away");
+  if (info.st_size == 0) return FileState::empty;
+  // A journal is there only while a new store is being made: what it rolls back needs no header yet.
+  if (file_size(files.journal) > 0) return FileState::ours;
+
+  const Result<std::string> header = read_small_file(files.database);
+  if (!header) return tl::unexpected(header.error());
+  using namespace std::string_view_literals;
+  if (header->size() < kHeaderBytes || !header->starts_with("SQLite format 3\0"sv))
+    return fail(Errc::invalid, files.database + " is not a database (" + std::to_string(info.st_size) +
+                                   " bytes, damaged or another kind of file): move it and its -wal away and keep them, "
+                                   "or set store.path to another name; nothing was changed");
+  if (big_endian(*header, 68) != kApplicationId)
+    return fail(Errc::invalid, files.database +
+                                   " is a SQLite database of another program: set store.path to another name; "
+                                   "nothing was changed");
+  return FileState::ours;
+}
+
+Result<void> create_empty(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640));
+  if (!file.valid() || ::fchmod(file.get(), 0640) != 0 || ::fsync(file.get()) != 0)
+    return tl::unexpected(errno_error("cannot create", path));
+  return sync_directory(std::filesystem::path(path).parent_path());
+}
+
+Result<void> replace_file(const std::string& path, const std::string& content) {
+  const std::string fresh = path + ".new";
+  const Descriptor file(::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640));
+  if (!file.valid()) return tl::unexpected(errno_error("cannot create", fresh));
+  if (Result<void> written = write_all(file.get(), content, fresh); !written) return written;
+  if (::fsync(file.get()) != 0) return tl::unexpected(errno_error("cannot sync", fresh));
+  if (::rename(fresh.c_str(), path.c_str()) != 0) return tl::unexpected(errno_error("cannot replace", path));
+  return sync_directory(std::filesystem::path(path).parent_path());
+}
+
+Result<std::string> read_small_file(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) {
+    if (errno == ENOENT) return std::string();
+    return tl::unexpected(errno_error("cannot read", path));
+  }
+  std::string content(4096, '\0');
+  const ssize_t got = ::read(file.get(), content.data(), content.size());
+  if (got < 0) return tl::unexpected(errno_error("cannot read", path));
+  content.resize(static_cast<std::size_t>(got));
+  return content;
+}
+
+void reserve_blocks(const std::string& path, std::uint64_t bytes) {
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (file.valid()) (void)::fallocate(file.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
+}
+
+std::uint64_t free_bytes(const std::string& directory) {
+  struct statvfs info {};
+  if (::statvfs(directory.c_str(), &info) != 0) return UINT64_MAX;
+  return std::uint64_t{info.f_bavail} * info.f_frsize;
+}
+
+std::uint64_t file_size(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
+}
+
+}  // namespace twinspool

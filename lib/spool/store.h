@@ -1,0 +1,122 @@
+// Schema, rows and every SQL statement. Synchronous; one thread; knows nothing of limits, waiting or callbacks.
+//
+// Writes happen between begin() and commit(). After any error roll back: figures and names then are as before begin().
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "spool/clocks.h"
+#include "spool/names.h"
+#include "spool/sequence_set.h"
+#include "spool/spool.h"
+#include "spool/sqlite.h"
+#include "util/digest.h"
+
+namespace twinspool {
+
+constexpr std::size_t kErrorTextBytesMax = 2048;  // of a quarantined message's error
+
+struct Figures {  // persisted with every commit
+  Sequence next_sequence = 1;
+  std::uint64_t queued_messages = 0, queued_bytes = 0;
+  std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
+  std::uint64_t quarantine_messages = 0;
+};
+
+class Store {
+ public:
+  struct Departure {  // a message leaves the queue
+    Finished finished;
+    std::string_view reason;  // quarantined only: refused, checksum
+    Moment at;
+  };
+  struct Known {  // a message the deduplication window may want; texts until the visitor returns
+    std::string_view twin;
+    std::string_view component;
+    std::string_view message_id;
+    std::uint64_t body_digest = 0;
+    Sequence sequence = 0;
+    Moment accepted;
+    Moment left;  // for one that is still queued: accepted
+  };
+  struct Oldest {
+    Sequence sequence = 0;  // 0: the queue is empty
+    std::int64_t accepted_ms = 0;
+  };
+
+  // `is_new`: the file is empty and becomes a store. Every setting that durability hangs on is read back.
+  static Result<std::unique_ptr<Store>> open(const std::string& database, bool is_new, const SpoolClocks& clocks);
+  Store(const Store&) = delete;
+
+  const Figures& figures() const { return figures_; }
+  const Moment& opened() const { return opened_; }
+  const DigestKey& digest_key() const { return digest_key_; }
+  void count_duplicate() { ++figures_.duplicates; }  // persisted with the next commit; a rollback forgets it
+
+  Result<void> begin();
+  Result<void> commit();
+  void rollback();
+  bool writing() const { return transaction_.has_value(); }
+
+  // The next sequence goes to `telemetry`; `message` gets what the store adds to it.
+  Result<void> append(const Telemetry& telemetry, std::uint64_t body_digest, const Moment& at, Message& message);
+  Result<bool> remove(const Departure& departure);  // false: no such message is queued
+  Result<void> trim_trace(std::int64_t keep_ms, const Moment& now, std::size_t rows_max);
+  Result<void> note(const LaneNote& note);
+
+  // Rows with a wrong checksum or an unknown twin go to `damaged`, never to `result`. Rows in `leaving` are passed
+  // over.
+  Result<void> read(const ReadRequest& request, const SequenceSet& leaving, ReadResult& result,
+                    std::vector<Sequence>& damaged);
+  Result<Oldest> oldest();
+  Result<std::vector<LaneNote>> lane_notes();
+
+  // Newest first, until `visit` returns false.
+  using Visit = std::function<bool(const Known&)>;
+  Result<void> visit_queued(const Visit& visit);
+  Result<void> visit_left(const Visit& visit);
+
+  Result<std::uint32_t> free_pages();        // of the file
+  Result<void> vacuum(std::uint32_t pages);  // gives that many back to the file system, from the end of the file
+
+  Result<void> checkpoint() { return database_.checkpoint(); }
+  std::uint32_t wal_pages() const { return database_.wal_pages(); }
+
+ private:
+  struct Statements {
+    sqlite::Statement append_message, take_message, delete_message, quarantine_message, append_trace, front_of_trace,
+        trim_trace, newest_of_trace, put_note, delete_note, put_figures, read_messages, oldest_message;
+  };
+
+  explicit Store(sqlite::Database database);
+  Result<void> set_up(bool is_new, const SpoolClocks& clocks);
+  Result<void> verify_settings();
+  Result<void> load(const SpoolClocks& clocks);
+  Result<void> load_identity(std::int64_t wall_ms);
+  Result<void> load_boot(const SpoolClocks& clocks);
+  Result<void> load_figures();
+  Result<void> check_figures();
+  Result<void> prepare_statements();
+  Result<void> write_figures();
+  std::uint64_t checksum(Sequence sequence, const Telemetry& telemetry);  // over what will be sent
+  Result<bool> decode(const sqlite::Statement& row, Message& message);
+  Result<void> visit(const char* sql, const Visit& visit);
+
+  sqlite::Database database_;
+  std::optional<sqlite::Transaction> transaction_;
+  Statements statements_;
+  Names twins_;
+  Names components_;
+  Digester checksums_;
+  DigestKey digest_key_{};
+  Moment opened_;
+  Figures figures_;
+  Figures committed_;
+};
+
+}  // namespace twinspool

@@ -1,0 +1,116 @@
+#include "tls/openssl.h"
+
+#include <arpa/inet.h>
+
+#include <array>
+
+#include "util/time.h"
+
+namespace twinspool::tls {
+namespace {
+
+constexpr std::size_t kNamesMax = 8;  // of a certificate, in an error text
+
+using BioPtr = std::unique_ptr<BIO, Free<&BIO_free>>;
+
+std::string contents_of(BIO* memory) {
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(memory, &text);
+  return {text, static_cast<std::size_t>(size)};
+}
+
+// A certificate's fields come from the peer: control characters are escaped.
+std::string text_of(const X509_NAME* name) {
+  const BioPtr memory(BIO_new(BIO_s_mem()));
+  X509_NAME_print_ex(memory.get(), name, 0, XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB);
+  return contents_of(memory.get());
+}
+
+std::string text_of(const ASN1_TIME* time) {
+  const BioPtr memory(BIO_new(BIO_s_mem()));
+  ASN1_TIME_print_ex(memory.get(), time, ASN1_DTFLGS_ISO8601);
+  return contents_of(memory.get());
+}
+
+std::string text_of(const GENERAL_NAME& name) {
+  if (name.type == GEN_DNS) {
+    const BioPtr memory(BIO_new(BIO_s_mem()));
+    ASN1_STRING_print_ex(memory.get(), name.d.dNSName, ASN1_STRFLGS_RFC2253);
+    return contents_of(memory.get());
+  }
+  if (name.type != GEN_IPADD) return {};
+  const int family = ASN1_STRING_length(name.d.iPAddress) == 4 ? AF_INET : AF_INET6;
+  if (family == AF_INET6 && ASN1_STRING_length(name.d.iPAddress) != 16) return {};
+  std::array<char, INET6_ADDRSTRLEN> text{};
+  inet_ntop(family, ASN1_STRING_get0_data(name.d.iPAddress), text.data(), text.size());
+  return text.data();
+}
+
+std::string names_of(const X509* certificate) {
+  using NamesPtr = std::unique_ptr<GENERAL_NAMES, Free<&GENERAL_NAMES_free>>;
+  const NamesPtr names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  if (!names) return "no name at all";
+  std::string text;
+  const auto count = static_cast<std::size_t>(sk_GENERAL_NAME_num(names.get()));
+  for (std::size_t index = 0; index < count; ++index) {
+    if (index == kNamesMax) return text + ", ...";
+    const std::string name = text_of(*sk_GENERAL_NAME_value(names.get(), static_cast<int>(index)));
+    if (name.empty()) continue;
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text.empty() ? "no host" : text;
+}
+
+}  // namespace
+
+std::string take_openssl_error() {
+  const unsigned long code = ERR_get_error();  // the first of the queue is the cause, the rest is who passed it on
+  ERR_clear_error();
+  const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
+  return reason != nullptr ? reason : "unknown error";
+}
+
+CertificateFault fault_of(X509_STORE_CTX* verification) {
+  CertificateFault fault;
+  fault.code = X509_STORE_CTX_get_error(verification);
+  fault.depth = X509_STORE_CTX_get_error_depth(verification);
+  const X509* certificate = X509_STORE_CTX_get_current_cert(verification);
+  if (certificate == nullptr) return fault;
+  fault.subject = text_of(X509_get_subject_name(certificate));
+  fault.issuer = text_of(X509_get_issuer_name(certificate));
+  fault.not_before = text_of(X509_get0_notBefore(certificate));
+  fault.not_after = text_of(X509_get0_notAfter(certificate));
+  fault.names = names_of(certificate);
+  return fault;
+}
+
+std::string explain(const CertificateFault& fault, const std::string& wanted_host) {
+  const std::string which = fault.depth == 0 ? "the certificate of " + wanted_host + " (" + fault.subject + ")"
+                                             : "the authority's certificate (" + fault.subject + ", depth " +
+                                                   std::to_string(fault.depth) + ") behind " + wanted_host;
+  switch (fault.code) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return which + " expired at " + fault.not_after + "; this gateway's clock says " + to_rfc3339(wall_now()) +
+             "; where that is right, the server needs a new certificate";
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return which + " is not yet valid, it begins at " + fault.not_before + "; this gateway's clock says " +
+             to_rfc3339(wall_now()) + " and may be behind";
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+      return "the certificate shown (" + fault.subject + ") is not for the host " + wanted_host + " but for " +
+             fault.names + ": forward.endpoint, or forward.tls.server_name, must be one of its names";
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return which + " is from an authority that is not trusted here (" + fault.issuer + "; " +
+             X509_verify_cert_error_string(fault.code) +
+             "): where that authority is the right one, name its certificate in forward.tls.ca_file";
+    default:
+      return which + " is refused: " + X509_verify_cert_error_string(fault.code);
+  }
+}
+
+}  // namespace twinspool::tls

@@ -1,0 +1,75 @@
+#include "admin/status.h"
+
+#include "support/catch.h"
+#include "util/json.h"
+
+namespace twinspool::admin {
+namespace {
+
+Facts delivering() {
+  Facts facts;
+  facts.store_path = "/var/lib/twinspool/queue.db";
+  facts.endpoint = "https://cloud.example";
+  facts.now = from_unix_ms(1'800'000'060'000);
+  facts.spool.queued_messages = 3;
+  facts.spool.oldest = 17;
+  facts.spool.oldest_accepted_ms = 1'800'000'000'000;
+  facts.spool.accepted = 20;
+  facts.spool.delivered = 16;
+  facts.spool.quarantined = 1;
+  facts.forwarder.state = forward::Forwarder::State::delivering;
+  facts.forwarder.upstream = forward::Forwarder::Upstream::up;
+  return facts;
+}
+
+json::Document parsed(const Facts& facts) {
+  auto document = json::Document::parse(status_json(facts, condition_of(facts)));
+  REQUIRE(document.has_value());
+  return *document;
+}
+
+}  // namespace
+
+TEST_CASE("the status says how much waits, how old it is, and what became of the rest", "[admin][status]") {
+  const json::Document status = parsed(delivering());
+  CHECK(status.value("state") == "delivering");
+  CHECK(status.integer("queue.messages") == 3);
+  CHECK(status.integer("queue.oldest_sequence") == 17);
+  CHECK(std::stod(status.value("queue.oldest_age_seconds").value()) == 60.0);
+  CHECK(status.integer("totals.accepted") == 20);
+  CHECK(status.integer("totals.delivered") == 16);
+  CHECK(status.integer("totals.quarantined") == 1);
+  CHECK(status.value("upstream.state") == "up");
+}
+
+TEST_CASE("a clock that was set back makes no negative age", "[admin][status]") {
+  Facts facts = delivering();
+  facts.now = from_unix_ms(0);
+  CHECK(std::stod(parsed(facts).value("queue.oldest_age_seconds").value()) == 0.0);
+}
+
+TEST_CASE("a store that takes nothing is degraded, whatever the forwarder does", "[admin][status]") {
+  Facts facts = delivering();
+  facts.spool.fault = "disk I/O error: check the disk, then restart";
+  CHECK(condition_of(facts).state == State::degraded);
+  CHECK(condition_of(facts).why == facts.spool.fault);
+}
+
+TEST_CASE("without an endpoint messages wait, and the status says which key is empty", "[admin][status]") {
+  Facts facts = delivering();
+  facts.endpoint.clear();
+  CHECK(condition_of(facts).state == State::waiting);
+  CHECK(condition_of(facts).why.find("forward.endpoint") != std::string::npos);
+  facts.spool.queued_messages = 0;
+  CHECK(condition_of(facts).state == State::idle);
+}
+
+TEST_CASE("a waiting forwarder's cause is the status's cause", "[admin][status]") {
+  Facts facts = delivering();
+  facts.forwarder.state = forward::Forwarder::State::waiting;
+  facts.forwarder.why = "the cloud answers 503";
+  CHECK(parsed(facts).value("state") == "waiting");
+  CHECK(parsed(facts).value("why") == "the cloud answers 503");
+}
+
+}  // namespace twinspool::admin

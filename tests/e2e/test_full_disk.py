@@ -1,0 +1,93 @@
+"""A small disk of its own, filled to the last block: telemetry is refused, the drain goes on, and it opens again by itself."""
+
+import json
+import os
+import subprocess
+
+from harness import EndToEnd, wait_for
+
+DISK_MIB = 48
+
+
+class FullDisk(EndToEnd):
+    def setUp(self):
+        super().setUp()
+        self.disk = os.path.join(self.directory, "disk")
+        image = os.path.join(self.directory, "image")
+        os.mkdir(self.disk)
+        with open(image, "wb") as file:
+            file.truncate(DISK_MIB << 20)
+        for command in (["mkfs.ext4", "-q", "-F", "-b", "4096", image], ["mount", "-o", "loop", image, self.disk]):
+            try:
+                subprocess.run(command, check=True, capture_output=True, timeout=60)
+            except (OSError, subprocess.CalledProcessError) as error:
+                self.skipTest(f"needs root and loop devices: {error}")
+        # Cleanups run last to first: the processes end before the disk goes.
+        self.addCleanup(subprocess.run, ["umount", self.disk], check=False)
+        self.addCleanup(self.end_processes)
+        self.daemon.database = os.path.join(self.disk, "queue.db")
+        self.daemon.config["store"] = {"path": self.daemon.database, "min_free": 0}
+
+    def fill(self, prefix):
+        """Sends until the disk is full: the ids that were acknowledged."""
+        body = json.dumps({"filler": "x" * 16000}).encode()
+        accepted = []
+        for n in range(10000):
+            answer = self.daemon.send(f"twin-{n % 5}", body, message_id=f"{prefix}-{n}")
+            if answer.status != 204:
+                error = self.assert_error(answer, 507, "InsufficientStorage")
+                self.assertIn("disk", error["message"])
+                return accepted
+            accepted.append(f"{prefix}-{n}")
+        raise AssertionError("the disk never became full")
+
+    def assert_delivered(self, accepted):
+        arrived = {record["message_id"] for record in self.cloud.records()}
+        self.assertEqual([one for one in accepted if one not in arrived], [])
+
+    def test_a_full_disk_drains_and_opens_again_by_itself(self):
+        self.daemon.start()
+        self.cloud.down()
+        accepted = self.fill("first")
+        # What another program does to the last free blocks.
+        hog = os.path.join(self.disk, "hog")
+        subprocess.run(["dd", "if=/dev/zero", f"of={hog}", "bs=4096"], check=False, capture_output=True)
+        self.assertEqual(self.daemon.send("twin-1").status, 507)
+        self.cloud.up()
+        self.daemon.wait_until_drained()
+        self.assert_delivered(accepted)
+        os.remove(hog)
+
+        wait_for("telemetry to be accepted again", lambda: self.daemon.send("twin-1").status == 204)
+        status = self.daemon.wait_until_drained()
+        self.assert_reconciled(status)
+        self.assertEqual(status["store"]["fault"], "")
+
+    def test_a_drained_disk_takes_as_much_as_a_new_one(self):
+        self.daemon.start()
+        self.cloud.down()
+        first = self.fill("first")
+        self.cloud.up()
+        self.daemon.wait_until_drained()
+        self.cloud.down()
+        wait_for("telemetry to be accepted again", lambda: self.daemon.send("twin-1").status == 204)
+        second = self.fill("second")
+        self.assertGreater(len(second), len(first) * 3 // 4)
+        self.cloud.up()
+        self.daemon.wait_until_drained()
+        self.assert_delivered(first + second)
+
+    def test_a_daemon_killed_on_a_full_disk_starts_and_drains(self):
+        self.daemon.start()
+        self.cloud.down()
+        accepted = self.fill("first")
+        subprocess.run(["dd", "if=/dev/zero", f"of={os.path.join(self.disk, 'hog')}", "bs=4096"], check=False,
+                       capture_output=True)
+        self.daemon.kill()
+        self.daemon.write_config()
+        self.daemon.spawn("--config", self.daemon.config_path)
+        wait_for("the daemon to run", lambda: "daemon.ready" in self.daemon.log() or not self.daemon.running())
+        self.assertTrue(self.daemon.running(), self.daemon.log())
+        self.cloud.up()
+        self.daemon.wait_until_drained()
+        self.assert_delivered(accepted)

@@ -1,0 +1,619 @@
+#include "forward/forwarder.h"
+
+#include <deque>
+#include <map>
+
+#include "http/server.h"
+#include "support/catch.h"
+#include "support/fake_spool.h"
+#include "support/memory_stream.h"
+#include "support/run_until.h"
+
+namespace twinspool::forward {
+namespace {
+
+// The cloud: answers as it is told, and remembers what it was sent.
+class ScriptedServer final : public http::Server::Handler {
+ public:
+  explicit ScriptedServer(net::EventLoop& loop) : server(loop, {}, *this) {}
+
+  struct Step {
+    http::Response answer{.status = 204, .headers = {}, .body = {}};
+    enum class Fault : std::uint8_t { none, reset, hang } fault = Fault::none;
+  };
+  struct Seen {
+    std::string twin, message_id, authorization;
+    http::ExchangeId exchange;
+  };
+
+  std::deque<Step> script;                        // for the next requests, whatever they are; then `by_twin`, then 204
+  std::map<std::string, http::Response> by_twin;  // until erased
+  bool hang_all = false;
+  std::vector<Seen> seen;
+  std::vector<http::ExchangeId> hanging;
+  http::Server server;
+
+  void next(int status, http::Headers headers = {}, std::string body = {}) {
+    script.push_back({.answer = {.status = status, .headers = std::move(headers), .body = std::move(body)}});
+  }
+  void next(Step::Fault fault) { script.push_back({.answer = {}, .fault = fault}); }
+  void answer_hanging() {
+    for (const auto& exchange : std::exchange(hanging, {}))
+      server.respond(exchange, {.status = 204, .headers = {}, .body = {}});
+  }
+  std::vector<std::string> ids(const std::string& twin = {}) const {
+    std::vector<std::string> ids;
+    for (const Seen& request : seen) {
+      if (twin.empty() || request.twin == twin) ids.push_back(request.message_id);
+    }
+    return ids;
+  }
+
+ private:
+  std::optional<http::Response> on_head(const http::Request&, const net::PeerCredentials&, std::size_t&) override {
+    return {};
+  }
+  void on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) override {
+    const std::string prefix = "/digitaltwins/";
+    const std::string twin =
+        request.target.substr(prefix.size(), request.target.find('/', prefix.size()) - prefix.size());
+    seen.push_back({twin, std::string(request.headers.get("message-id").value_or("")),
+                    std::string(request.headers.get("authorization").value_or("")), exchange});
+    Step step;
+    if (!script.empty()) {
+      step = std::move(script.front());
+      script.pop_front();
+    } else if (const auto found = by_twin.find(twin); found != by_twin.end()) {
+      step.answer = found->second;
+    } else if (hang_all) {
+      step.fault = Step::Fault::hang;
+    }
+    switch (step.fault) {
+      case Step::Fault::none:
+        server.respond(exchange, step.answer);
+        return;
+      case Step::Fault::reset:
+        server.abort(exchange);
+        return;
+      case Step::Fault::hang:
+        hanging.push_back(exchange);
+        return;
+    }
+  }
+  http::Response on_fault(int status, const std::string& reason) override {
+    return {.status = status, .headers = {}, .body = reason};
+  }
+};
+
+using Fault = ScriptedServer::Step::Fault;
+
+class MemoryDialer final : public Dialer {
+ public:
+  MemoryDialer(net::EventLoop& loop, http::Server& server) : loop_(loop), server_(server) {}
+
+  bool works = true;
+  std::size_t dials = 0;
+  std::vector<MemoryStream*> server_ends;  // of every connection ever made; some are gone
+
+  std::unique_ptr<net::Pending> dial(Dialed done) override {
+    ++dials;
+    return std::make_unique<Attempt>(*this, std::move(done));
+  }
+
+ private:
+  struct Attempt final : net::Pending {
+    Attempt(MemoryDialer& dialer, Dialed on_done)
+        : done(std::move(on_done)), deferred(dialer.loop_, [this, &dialer] {
+            if (!dialer.works) return done(fail(Errc::unreachable, "nobody is there"));
+            auto [ours, theirs] = MemoryStream::pair(dialer.loop_);
+            dialer.server_ends.push_back(theirs.get());
+            dialer.server_.add(std::move(theirs), {});
+            done(std::move(ours));
+          }) {
+      deferred.post();
+    }
+    Dialed done;
+    net::Deferred deferred;
+  };
+  net::EventLoop& loop_;
+  http::Server& server_;
+};
+
+struct FakeTokens final : TokenSource {
+  std::string token;
+  std::deque<std::string> renewed;  // what a refusal leads to
+  std::optional<Error> error;
+  int refusals = 0;
+  void get(Got got) override {
+    if (error) return got(tl::unexpected<Error>(*error));
+    got(token);
+  }
+  void refused(const std::string& refused_token) override {
+    CHECK(refused_token == token);
+    ++refusals;
+    if (renewed.empty()) return;
+    token = renewed.front();
+    renewed.pop_front();
+  }
+};
+
+struct Fixture {
+  net::EventLoop loop{net::EventLoop::Clock::manual};
+  FakeSpool spool{loop};
+  ScriptedServer cloud{loop};
+  MemoryDialer dialer{loop, cloud.server};
+  FakeTokens tokens;
+  ForwardConfig config;
+  const TimePoint began = loop.now();
+  std::unique_ptr<Forwarder> forwarder;
+
+  Fixture() {
+    config.endpoint = "https://cloud.example";
+    config.connections = 8;
+    config.retry = {.initial = 1s, .max = 60s, .multiplier = 2, .retry_after_max = 1h};
+  }
+
+  WallTime wall() const {
+    return from_unix_ms(1'763'929'200'000 + (loop.now() - began) / std::chrono::milliseconds(1));
+  }
+  std::int64_t wall_ms() const { return to_unix_ms(wall()); }
+  void start() {
+    forwarder = std::make_unique<Forwarder>(loop, spool, dialer, tokens, config,
+                                            Forwarder::Options{.seed = 1, .wall_clock = [this] { return wall(); }});
+    forwarder->start();
+    turns();
+  }
+  void turns(int count = 60) { run_turns(loop, count); }
+  void pass(Duration time) {
+    loop.advance(time);
+    turns();
+  }
+  // In steps, as a clock goes.
+  void pass_by_seconds(int seconds) {
+    for (int second = 0; second < seconds; ++second) {
+      loop.advance(1s);
+      run_turns(loop, 30);
+    }
+  }
+  Forwarder::Stats stats() const { return forwarder->stats(); }
+  std::uint64_t failures(FailureClass failure) const { return stats().failures[static_cast<std::size_t>(failure)]; }
+};
+
+const http::Headers kTwinMissing{{"x-ms-error-code", "DigitalTwinNotFound"}};
+using Ids = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "what was committed before and after the start arrives, each twin in order",
+                 "[forward][forwarder]") {
+  for (int n = 0; n < 20; ++n) spool.add("pump", "p" + std::to_string(n));
+  spool.add("valve", "v0");
+  start();
+  spool.arrive("valve", "v1");
+  spool.arrive("fan", "f0");
+  turns(400);
+  Ids expected;
+  for (int n = 0; n < 20; ++n) expected.push_back("p" + std::to_string(n));
+  CHECK(cloud.ids("pump") == expected);
+  CHECK(cloud.ids("valve") == Ids{"v0", "v1"});
+  CHECK(cloud.ids("fan") == Ids{"f0"});
+  CHECK(spool.rows() == 0);
+  CHECK(stats().delivered == 23);
+  CHECK(stats().state == Forwarder::State::idle);
+  CHECK(stats().upstream == Forwarder::Upstream::up);
+  CHECK(stats().last_status == 204);
+}
+
+TEST_CASE_METHOD(Fixture, "a fresh message goes from commit to wire without being read back", "[forward][forwarder]") {
+  start();
+  spool.arrive("pump", "1");
+  turns();
+  CHECK(cloud.ids() == Ids{"1"});
+  CHECK(spool.reads == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "at the start one request probes, then as many as double with each round",
+                 "[forward][forwarder]") {
+  for (int n = 0; n < 30; ++n) spool.add("twin" + std::to_string(n), std::to_string(n));
+  cloud.hang_all = true;
+  start();
+  std::vector<std::size_t> rounds;
+  for (int round = 0; round < 5; ++round) {
+    rounds.push_back(cloud.hanging.size());
+    cloud.answer_hanging();
+    turns();
+  }
+  CHECK(rounds == std::vector<std::size_t>{1, 2, 4, 8, 8});
+  CHECK(stats().connections == 8);
+}
+
+TEST_CASE_METHOD(Fixture, "while nobody answers one dial at a time is tried, and all arrives afterwards",
+                 "[forward][forwarder]") {
+  dialer.works = false;
+  for (int n = 0; n < 10; ++n) spool.add("twin" + std::to_string(n), std::to_string(n));
+  start();
+  CHECK(dialer.dials == 1);
+  CHECK(stats().state == Forwarder::State::waiting);
+  CHECK(stats().why == "nobody is there");
+  CHECK(stats().upstream == Forwarder::Upstream::down);
+  pass_by_seconds(600);
+  CHECK(dialer.dials > 5);
+  CHECK(dialer.dials < 60);
+  CHECK(failures(FailureClass::path) == dialer.dials);
+  dialer.works = true;
+  pass_by_seconds(61);
+  CHECK(stats().delivered == 10);
+  CHECK(cloud.seen.size() == 10);
+}
+
+TEST_CASE_METHOD(Fixture, "a kick skips the wait", "[forward][forwarder]") {
+  dialer.works = false;
+  spool.add("pump", "1");
+  start();
+  pass_by_seconds(300);
+  dialer.works = true;
+  forwarder->kick();
+  turns();
+  CHECK(stats().delivered == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "an answer that never came leads to the same message again", "[forward][forwarder]") {
+  spool.add("pump", "1");
+  spool.add("pump", "2");
+  SECTION("because the connection was reset") { cloud.next(Fault::reset); }
+  SECTION("because of the time-out") { cloud.next(Fault::hang); }
+  start();
+  CHECK(cloud.ids() == Ids{"1"});
+  pass_by_seconds(35);
+  CHECK(cloud.ids() == Ids{"1", "1", "2"});
+  CHECK(spool.finished.at(0).attempts == 2);
+  CHECK(failures(FailureClass::path) + failures(FailureClass::timeout) == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a connection that the server closed while idle costs nothing", "[forward][forwarder]") {
+  spool.add("pump", "1");
+  start();
+  SECTION("and is noticed before the next message") {
+    dialer.server_ends.at(0)->fail({Errc::closed, "test"});
+    turns();
+    spool.arrive("pump", "2");
+    turns();
+    CHECK(dialer.dials == 2);
+  }
+  SECTION("or as the next message is sent on it") {
+    cloud.next(Fault::reset);
+    spool.arrive("pump", "2");
+    turns();
+  }
+  CHECK(stats().delivered == 2);
+  CHECK(failures(FailureClass::path) == 0);
+  CHECK(stats().upstream == Forwarder::Upstream::up);
+}
+
+TEST_CASE_METHOD(Fixture, "a message that kills every connection does not get a free retry for ever",
+                 "[forward][forwarder]") {
+  spool.add("pump", "1");
+  start();
+  for (int n = 0; n < 4; ++n) cloud.next(Fault::reset);
+  spool.arrive("pump", "2");
+  turns();
+  CHECK(cloud.ids() == Ids{"1", "2", "2"});
+  CHECK(stats().state == Forwarder::State::waiting);
+}
+
+TEST_CASE_METHOD(Fixture, "a refused message goes to the quarantine and its twin goes on", "[forward][forwarder]") {
+  spool.add("pump", "1");
+  spool.add("pump", "2");
+  cloud.next(400, {{"x-ms-error-code", "ValidationFailed"}}, R"({"error":{"code":"ValidationFailed","message":"no"}})");
+  start();
+  REQUIRE(spool.finished.size() == 2);
+  CHECK(spool.finished[0].how == Finished::How::quarantined);
+  CHECK(spool.finished[0].status == 400);
+  CHECK(spool.finished[0].error_code == "ValidationFailed");
+  CHECK(spool.finished[0].error_message == "no");
+  CHECK(spool.finished[1].how == Finished::How::delivered);
+  CHECK(stats().quarantined == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a message that cannot be sent unchanged goes to the quarantine unsent",
+                 "[forward][forwarder]") {
+  spool.add("pump", "1\r\nEvil: yes");
+  spool.add("pump", "2");
+  start();
+  CHECK(cloud.ids() == Ids{"2"});
+  CHECK(spool.finished.at(0).how == Finished::How::quarantined);
+}
+
+TEST_CASE_METHOD(Fixture, "a twin that does not exist waits alone, and flows once it does", "[forward][forwarder]") {
+  cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
+  spool.add("ghost", "g1");
+  spool.add("pump", "p1");
+  spool.add("ghost", "g2");
+  spool.add("pump", "p2");
+  start();
+  CHECK(cloud.ids("pump") == Ids{"p1", "p2"});
+  CHECK(stats().lanes_held == 1);
+  CHECK(stats().state == Forwarder::State::waiting);
+  CHECK(stats().upstream == Forwarder::Upstream::up);
+  REQUIRE(stats().held.size() == 1);
+  CHECK(stats().held[0].error_code == "DigitalTwinNotFound");
+  REQUIRE(spool.notes.size() == 1);
+  CHECK(spool.notes[0].state == "held");
+  CHECK(spool.notes[0].status == 404);
+  CHECK(spool.notes[0].since_ms == wall_ms());
+  CHECK(spool.notes[0].retry_at_ms >= wall_ms());
+  pass_by_seconds(3600);
+  CHECK(cloud.ids("ghost").size() > 30);
+  cloud.by_twin.clear();
+  pass_by_seconds(61);
+  CHECK(cloud.ids("ghost").back() == "g2");
+  CHECK(spool.rows() == 0);
+  CHECK(spool.notes.back().state.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "after not_found_hold a message goes to the quarantine, a younger one has its own time",
+                 "[forward][forwarder]") {
+  config.not_found_hold = 2h;
+  cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
+  spool.add("ghost", "g1", wall_ms());
+  spool.add("ghost", "g2", wall_ms());
+  start();
+  pass_by_seconds(7100);
+  CHECK(spool.finished.empty());
+  spool.arrive("ghost", "g3", wall_ms());
+  pass_by_seconds(200);
+  REQUIRE(spool.finished.size() == 2);
+  CHECK(spool.finished[0].how == Finished::How::quarantined);
+  CHECK(spool.finished[0].error_message.find("the twin did not exist for 2h") == 0);
+  CHECK(spool.rows() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "the time that a lane was held before a restart counts", "[forward][forwarder]") {
+  cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
+  const std::int64_t day_ms = 24 * 3600 * 1000;
+  spool.add("ghost", "g1", wall_ms() - 2 * day_ms);
+  std::int64_t since_ms = wall_ms() - day_ms - 1;
+  bool quarantined = true;
+  SECTION("all of it") {}
+  SECTION("less than the hold") {
+    since_ms = wall_ms() - day_ms + 60'000;
+    quarantined = false;
+  }
+  SECTION("but not what a clock noted that was not set") {
+    since_ms = 5000;
+    quarantined = false;
+  }
+  spool.notes_at_start.push_back(
+      {.twin = spool.number_of("ghost"), .state = "held", .since_ms = since_ms, .error_code = {}});
+  start();
+  CHECK(stats().quarantined == (quarantined ? 1 : 0));
+}
+
+TEST_CASE_METHOD(Fixture, "a note of an earlier process ends with a delivery, or with the queue",
+                 "[forward][forwarder]") {
+  spool.notes_at_start.push_back({.twin = spool.number_of("pump"), .state = "held", .error_code = {}});
+  spool.notes_at_start.push_back({.twin = spool.number_of("gone"), .state = "retrying", .error_code = {}});
+  spool.add("pump", "1");
+  start();
+  REQUIRE(spool.notes.size() == 2);
+  CHECK(spool.notes[0].twin == spool.number_of("pump"));
+  CHECK(spool.notes[0].state.empty());
+  CHECK(spool.notes[1].twin == spool.number_of("gone"));
+}
+
+TEST_CASE_METHOD(Fixture, "a failure of the service makes one twin wait", "[forward][forwarder]") {
+  cloud.by_twin["poison"] = {.status = 500, .headers = {}, .body = {}};
+  spool.add("poison", "x");
+  spool.add("pump", "1");
+  start();
+  CHECK(cloud.ids("pump") == Ids{"1"});
+  CHECK(stats().lanes_retrying == 1);
+  CHECK(failures(FailureClass::service) == 1);
+  cloud.by_twin.clear();
+  pass_by_seconds(5);
+  CHECK(spool.rows() == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "a throttling answer pauses the whole endpoint for as long as it asks",
+                 "[forward][forwarder]") {
+  const int status = GENERATE(429, 503);
+  spool.add("pump", "1");
+  spool.add("valve", "2");
+  cloud.next(status, {{"Retry-After", "30"}});
+  start();
+  CHECK(stats().state == Forwarder::State::waiting);
+  CHECK(stats().retry_in >= 30s);
+  pass(29s);
+  CHECK(cloud.seen.size() == 1);
+  pass_by_seconds(3);
+  CHECK(cloud.ids() == Ids{"1", "1", "2"});
+}
+
+TEST_CASE_METHOD(Fixture, "a refused token is renewed once at once", "[forward][forwarder]") {
+  tokens.token = "old";
+  spool.add("pump", "1");
+  cloud.next(401);
+  SECTION("and the new one is sent") {
+    tokens.renewed = {"new"};
+    start();
+    REQUIRE(cloud.seen.size() == 2);
+    CHECK(cloud.seen[0].authorization == "Bearer old");
+    CHECK(cloud.seen[1].authorization == "Bearer new");
+    CHECK(stats().delivered == 1);
+    CHECK(failures(FailureClass::token) == 1);
+  }
+  SECTION("and then the queue waits") {
+    cloud.next(401);
+    start();
+    CHECK(cloud.seen.size() == 2);
+    CHECK(tokens.refusals == 2);
+    CHECK(stats().state == Forwarder::State::waiting);
+    CHECK(stats().why.find("HTTP 401") == 0);
+    CHECK(stats().why.find("old") == std::string::npos);
+    pass_by_seconds(3);
+    CHECK(stats().delivered == 1);
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "without a token nothing is sent, nothing is lost, and it is said why",
+                 "[forward][forwarder]") {
+  tokens.error = Error{Errc::invalid, "token file /x: it is empty"};
+  spool.add("pump", "1");
+  start();
+  CHECK(dialer.dials == 0);
+  CHECK(stats().why == "no token: token file /x: it is empty");
+  tokens.error.reset();
+  pass_by_seconds(3);
+  CHECK(stats().delivered == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "an endpoint that refuses everybody holds everything and is probed slowly",
+                 "[forward][forwarder]") {
+  const auto answer =
+      GENERATE(as<http::Response>{}, http::Response{.status = 403, .headers = {}, .body = {}},
+               http::Response{.status = 404, .headers = {}, .body = {}},
+               http::Response{.status = 302, .headers = {{"Location", "https://portal/"}}, .body = {}},
+               http::Response{.status = 200, .headers = {{"Content-Type", "text/html"}}, .body = "<html>"});
+  for (const char* twin : {"a", "b", "c"}) {
+    spool.add(twin, twin);
+    cloud.by_twin[twin] = answer;
+  }
+  start();
+  pass_by_seconds(600);
+  CHECK(cloud.seen.size() >= 10);
+  CHECK(cloud.seen.size() <= 21);
+  CHECK(spool.finished.empty());
+  CHECK(stats().upstream == Forwarder::Upstream::down);
+  cloud.by_twin.clear();
+  pass_by_seconds(61);
+  CHECK(stats().delivered == 3);
+}
+
+TEST_CASE_METHOD(Fixture, "what is not recorded yet bounds what is sent", "[forward][forwarder]") {
+  spool.commits_by_itself = false;
+  for (int n = 0; n < 600; ++n) spool.add("twin" + std::to_string(n), std::to_string(n));
+  start();
+  turns(2000);
+  CHECK(cloud.seen.size() == config.connections + kUnrecordedMax);
+  CHECK(stats().state == Forwarder::State::waiting);
+  spool.commit();
+  turns(2000);
+  CHECK(cloud.seen.size() == 2 * (config.connections + kUnrecordedMax));
+}
+
+TEST_CASE_METHOD(Fixture, "a paused forwarder sends nothing until it is resumed", "[forward][forwarder]") {
+  start();
+  forwarder->pause();
+  turns();
+  spool.arrive("pump", "1");
+  pass(10s);
+  CHECK(cloud.seen.empty());
+  CHECK(stats().state == Forwarder::State::paused);
+  forwarder->resume();
+  turns();
+  CHECK(stats().delivered == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "stopping waits for what is in flight and begins nothing", "[forward][forwarder]") {
+  spool.add("pump", "1");
+  spool.add("pump", "2");
+  cloud.hang_all = true;
+  start();
+  bool stopped = false;
+  forwarder->stop([&] { stopped = true; });
+  turns();
+  CHECK_FALSE(stopped);
+  SECTION("and hands it over") {
+    cloud.answer_hanging();
+    turns();
+    CHECK(stopped);
+    CHECK(spool.finished.size() == 1);
+  }
+  SECTION("but not for ever") {
+    pass(kStopGraceMax);
+    CHECK(stopped);
+    CHECK(spool.finished.empty());
+  }
+  CHECK(cloud.seen.size() == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "stopping with nothing in flight is done on a later turn", "[forward][forwarder]") {
+  start();
+  bool stopped = false;
+  forwarder->stop([&] { stopped = true; });
+  CHECK_FALSE(stopped);
+  turns();
+  CHECK(stopped);
+}
+
+TEST_CASE_METHOD(Fixture, "the next forwarder sends what this one left, and nothing twice that it had delivered",
+                 "[forward][forwarder]") {
+  spool.commits_by_itself = false;
+  for (int n = 0; n < 4; ++n) spool.add("pump", std::to_string(n));
+  cloud.next(204);
+  cloud.next(503, {{"Retry-After", "60"}});
+  start();
+  forwarder->stop([] {});
+  turns();
+  forwarder.reset();
+  spool.arrive("pump", "4");
+  turns();
+  start();
+  CHECK(cloud.seen.size() == 2);  // what was delivered is not recorded yet
+  spool.commit();
+  spool.commits_by_itself = true;
+  turns(200);
+  CHECK(cloud.ids() == Ids{"0", "1", "1", "2", "3", "4"});
+}
+
+TEST_CASE_METHOD(Fixture, "a forwarder may end with reads, dials and requests under way", "[forward][forwarder]") {
+  for (int n = 0; n < 30; ++n) spool.add("twin" + std::to_string(n), std::to_string(n));
+  cloud.hang_all = true;
+  forwarder = std::make_unique<Forwarder>(loop, spool, dialer, tokens, config, std::uint64_t{1});
+  forwarder->start();
+  const int count = GENERATE(range(0, 25));
+  turns(count);
+  forwarder.reset();
+  turns();
+  SUCCEED();
+}
+
+TEST_CASE_METHOD(Fixture, "idle connections are closed, and nothing ticks afterwards", "[forward][forwarder]") {
+  spool.add("pump", "1");
+  start();
+  CHECK(stats().connections == 1);
+  pass(kIdleConnectionMax);
+  CHECK(stats().connections == 0);
+  cloud.seen.clear();
+  turns();
+  spool.arrive("pump", "2");
+  turns();
+  CHECK(cloud.ids() == Ids{"2"});
+}
+
+TEST_CASE_METHOD(Fixture, "a read that fails is tried again a second later", "[forward][forwarder]") {
+  spool.reads_fail = true;
+  spool.add("pump", "1");
+  start();
+  CHECK(spool.reads == 1);
+  spool.reads_fail = false;
+  pass(1s);
+  CHECK(stats().delivered == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "in queue order the second message waits for the first one's answer",
+                 "[forward][forwarder]") {
+  config.order = ForwardOrder::queue;
+  cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
+  spool.add("pump", "1");
+  spool.add("ghost", "2");
+  spool.add("valve", "3");
+  start();
+  CHECK(cloud.ids() == Ids{"1", "2"});
+  cloud.by_twin.clear();
+  pass_by_seconds(5);
+  CHECK(cloud.ids().back() == "3");
+  CHECK(stats().delivered == 3);
+}
+
+}  // namespace twinspool::forward

@@ -1,0 +1,452 @@
+#include "forward/lanes.h"
+
+#include <algorithm>
+#include <deque>
+#include <map>
+
+#include "support/catch.h"
+
+namespace twinspool::forward {
+namespace {
+
+const TimePoint t0 = TimePoint{} + 1h;
+const LaneLimits kSmall{.window_messages_max = 32,
+                        .window_bytes_max = 1 << 20,
+                        .lane_messages_max = 4,
+                        .parked_messages_max = 3,
+                        .parked_bytes_max = 1 << 16,
+                        .read_messages_max = 8,
+                        .read_bytes_max = 1 << 14};
+
+Message message(Sequence sequence, TwinNumber twin) {
+  Message made{.sequence = sequence, .twin = twin, .accepted_ms = 0, .telemetry = {}};
+  made.telemetry.twin = std::to_string(twin);
+  made.telemetry.message_id = std::to_string(sequence);
+  made.telemetry.body = "{}";
+  return made;
+}
+
+// The queue on disk, and what the spool would read from it.
+struct Disk {
+  std::map<Sequence, TwinNumber> rows;
+  Sequence newest = 0;
+
+  std::vector<Message> commit(const std::vector<TwinNumber>& twins) {
+    std::vector<Message> fresh;
+    for (const TwinNumber twin : twins) {
+      rows[++newest] = twin;
+      fresh.push_back(message(newest, twin));
+    }
+    return fresh;
+  }
+
+  ReadResult read(const ReadRequest& request) const {
+    ReadResult result;
+    result.scanned_through = request.after;
+    std::size_t scanned = 0;
+    for (auto it = rows.upper_bound(request.after); it != rows.end() && it->first <= request.through; ++it) {
+      if (scanned++ == request.rows_scanned_max || result.messages.size() == request.messages_max) return result;
+      result.scanned_through = it->first;
+      if (request.only.empty() || std::binary_search(request.only.begin(), request.only.end(), it->second)) {
+        result.messages.push_back(message(it->first, it->second));
+      }
+    }
+    result.reached_end = true;
+    return result;
+  }
+};
+
+struct Fixture {
+  Disk disk;
+  Lanes lanes{ForwardOrder::twin, QueueEnds{}, kSmall};
+  Backoff backoff{RetryConfig{.initial = 1s, .max = 1s, .multiplier = 1}, 1};
+
+  void commit(const std::vector<TwinNumber>& twins) { lanes.on_committed(disk.commit(twins)); }
+  void read_all() {
+    while (auto request = lanes.next_read()) lanes.on_read(disk.read(*request));
+  }
+  Sequence take(TimePoint now = t0) { return lanes.head(last = lanes.take(now)).sequence; }
+  void deliver(LaneId id) {
+    disk.rows.erase(lanes.head(id).sequence);
+    lanes.finished(id, Lanes::Left::delivered);
+  }
+  Lanes::Waiting hold(LaneId id, TimePoint now = t0) {
+    lanes.held_for(id, 0s, now);
+    return lanes.wait(id, {.held = true, .status = 404, .error_code = "DigitalTwinNotFound"}, backoff, 0s, now);
+  }
+
+  LaneId last = 0;
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "a twin has one message in flight, and the oldest head goes first", "[forward][lanes]") {
+  commit({1, 1, 2, 3});
+  CHECK(take() == 1);
+  CHECK(take() == 3);
+  CHECK(take() == 4);
+  CHECK_FALSE(lanes.any_ready(t0));
+  CHECK(lanes.in_flight() == 3);
+  deliver(1);
+  CHECK(take() == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a lane with nothing left is forgotten", "[forward][lanes]") {
+  commit({1, 2});
+  deliver(lanes.take(t0));
+  deliver(lanes.take(t0));
+  CHECK(lanes.lanes() == 0);
+  CHECK(lanes.window_messages() == 0);
+  CHECK(lanes.window_bytes() == 0);
+  CHECK(lanes.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "a message put back is sent again before its followers", "[forward][lanes]") {
+  commit({1, 1});
+  CHECK(take() == 1);
+  CHECK(lanes.attempts(last) == 1);
+  lanes.put_back(last);
+  CHECK(take() == 1);
+  CHECK(lanes.attempts(last) == 2);
+  CHECK(lanes.first_stale_retry(last));
+  CHECK_FALSE(lanes.first_stale_retry(last));
+  deliver(last);
+  CHECK(take() == 2);
+  CHECK(lanes.attempts(last) == 1);
+  CHECK(lanes.first_stale_retry(last));
+}
+
+TEST_CASE_METHOD(Fixture, "a held lane waits while the others go on", "[forward][lanes]") {
+  commit({1, 2, 1, 2});
+  take();
+  const auto waiting = hold(last);
+  CHECK(waiting.just_began);
+  CHECK(waiting.worth_a_note);
+  CHECK(lanes.held() == 1);
+  CHECK(take() == 2);
+  deliver(last);
+  CHECK(take() == 4);
+  deliver(last);
+  CHECK_FALSE(lanes.any_ready(t0));
+  CHECK(lanes.next_due() == waiting.retry_at);
+  CHECK(lanes.any_ready(waiting.retry_at));
+  CHECK(take(waiting.retry_at) == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a held lane keeps its head at most, and catches up from the disk", "[forward][lanes]") {
+  commit({1, 1, 1});
+  take();
+  const auto waiting = hold(last);
+  CHECK(lanes.window_messages() == 1);
+  commit({1, 1});
+  CHECK(lanes.window_messages() == 1);
+  CHECK_FALSE(lanes.next_read());  // nothing to read while it waits
+  REQUIRE(lanes.any_ready(waiting.retry_at));
+  for (Sequence expected = 1; expected <= 5; ++expected) {
+    read_all();
+    CHECK(take(waiting.retry_at) == expected);
+    deliver(last);
+  }
+  CHECK(lanes.empty());
+}
+
+TEST_CASE_METHOD(Fixture, "many held lanes leave even their heads on the disk", "[forward][lanes]") {
+  commit({1, 2, 3, 4, 5, 6});
+  TimePoint due = t0;
+  for (int count = 0; count < 6; ++count) {
+    take();
+    due = std::max(due, hold(last).retry_at);
+  }
+  CHECK(lanes.window_messages() == kSmall.parked_messages_max);
+  lanes.any_ready(due);
+  read_all();
+  for (Sequence expected = 1; expected <= 6; ++expected) CHECK(take(due) == expected);
+  CHECK(lanes.attempts(6) == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a twin with a long backlog does not stand before the others", "[forward][lanes]") {
+  std::vector<TwinNumber> twins(100, 1);
+  twins.push_back(2);
+  commit(twins);
+  read_all();
+  CHECK(take() == 1);
+  CHECK(take() == 101);
+  commit({3});
+  CHECK(take() == 102);
+  CHECK(lanes.window_messages() <= kSmall.lane_messages_max + 2);
+}
+
+TEST_CASE_METHOD(Fixture, "a lane whose next row is far away does not keep rows from others that are behind",
+                 "[forward][lanes]") {
+  commit({1, 3});
+  hold(lanes.take(t0));
+  hold(lanes.take(t0));
+  commit({1});                                // behind the head that waits,
+  disk.rows.erase(3);                         // but taken out by an operator
+  commit(std::vector<TwinNumber>(30000, 3));  // behind a head that waits on
+  commit({1});
+  commit({2, 2, 2, 2, 2, 2});  // two more than the lane takes
+  for (int sent = 0; sent < 2; ++sent) deliver(lanes.take(t0));
+  CHECK(lanes.take(t0 + 2s) == 1);
+  deliver(1);
+  CHECK(lanes.take(t0 + 2s) == 3);
+  hold(3, t0 + 2s);
+  const std::size_t before = lanes.window_messages();
+  int reads = 0;
+  while (lanes.window_messages() == before) {
+    auto request = lanes.next_read();
+    REQUIRE(request);
+    lanes.on_read(disk.read(*request));
+    ++reads;
+  }
+  CHECK(reads <= 2);  // the way to twin 1's row is eight reads long
+}
+
+TEST_CASE("in queue order what is behind is read once", "[forward][lanes]") {
+  Disk disk;
+  disk.commit(std::vector<TwinNumber>(200, 1));
+  Lanes lanes(ForwardOrder::queue, {.oldest = 1, .newest = disk.newest}, kSmall);
+  std::size_t rows_read = 0;
+  for (Sequence expected = 1; expected <= 200; ++expected) {
+    while (auto request = lanes.next_read()) {
+      ReadResult result = disk.read(*request);
+      rows_read += result.messages.size();
+      lanes.on_read(std::move(result));
+    }
+    REQUIRE(lanes.any_ready(t0));
+    const LaneId id = lanes.take(t0);
+    REQUIRE(lanes.head(id).sequence == expected);
+    lanes.finished(id, Lanes::Left::delivered);
+  }
+  CHECK(lanes.empty());
+  CHECK(rows_read < 220);
+}
+
+TEST_CASE("a queue left by an earlier process is read from its oldest row", "[forward][lanes]") {
+  Disk disk;
+  disk.commit({1, 1, 2, 1});
+  disk.rows.erase(1);
+  Lanes lanes(ForwardOrder::twin, {.oldest = 2, .newest = 4}, kSmall);
+  auto request = lanes.next_read();
+  REQUIRE(request);
+  CHECK(request->after == 1);
+  CHECK(request->through == 4);
+  CHECK_FALSE(lanes.next_read());  // one at a time
+  lanes.on_committed(disk.commit({3}));
+  CHECK_FALSE(lanes.any_ready(t0));  // not before what lies unread before it
+  lanes.on_read_failed();
+  while ((request = lanes.next_read())) lanes.on_read(disk.read(*request));
+  std::vector<Sequence> taken;
+  while (lanes.any_ready(t0)) taken.push_back(lanes.head(lanes.take(t0)).sequence);
+  CHECK(taken == std::vector<Sequence>{2, 3, 5});
+}
+
+TEST_CASE("a read that brings the reader no further is reported", "[forward][lanes]") {
+  Lanes lanes(ForwardOrder::twin, {.oldest = 1, .newest = 4}, kSmall);
+  REQUIRE(lanes.next_read());
+  CHECK_FALSE(lanes.on_read(ReadResult{}));
+  CHECK(lanes.next_read());
+}
+
+TEST_CASE("in queue order one message is in flight, and a held head holds everything", "[forward][lanes]") {
+  Disk disk;
+  Lanes lanes(ForwardOrder::queue, {}, kSmall);
+  Backoff backoff(RetryConfig{}, 1);
+  lanes.on_committed(disk.commit({1, 2, 3}));
+  const LaneId id = lanes.take(t0);
+  CHECK(lanes.head(id).sequence == 1);
+  CHECK_FALSE(lanes.any_ready(t0));
+  lanes.finished(id, Lanes::Left::delivered);
+  CHECK(lanes.head(lanes.take(t0)).sequence == 2);
+  const auto waiting = lanes.wait(id, {.held = true, .status = 404, .error_code = {}}, backoff, 10s, t0);
+  CHECK(waiting.retry_at >= t0 + 10s);
+  CHECK_FALSE(lanes.any_ready(t0 + 9s));
+  CHECK(lanes.waiting_lanes(5).at(0).twin == 2);
+}
+
+TEST_CASE_METHOD(Fixture, "failures are counted until a delivery, and noted when they double", "[forward][lanes]") {
+  commit({1, 1, 1});
+  TimePoint now = t0;
+  std::vector<std::uint32_t> noted;
+  for (std::uint32_t failure = 1; failure <= 9; ++failure) {
+    REQUIRE(lanes.any_ready(now));
+    take(now);
+    const auto waiting = hold(last, now);
+    CHECK(waiting.failures == failure);
+    CHECK(waiting.since == t0);
+    CHECK(waiting.just_began == (failure == 1));
+    if (waiting.worth_a_note) noted.push_back(failure);
+    now = waiting.retry_at;
+  }
+  CHECK(noted == std::vector<std::uint32_t>{1, 2, 4, 8});
+  REQUIRE(lanes.any_ready(now));
+  take(now);
+  lanes.finished(last, Lanes::Left::quarantined);
+  CHECK(lanes.take_ended_notes().empty());
+  read_all();
+  take(now);
+  CHECK(lanes.held_for(last, 0s, now) == now - t0);  // the next one does not start from nothing
+  deliver(last);
+  CHECK(lanes.take_ended_notes() == std::vector<TwinNumber>{1});
+  CHECK(lanes.take_ended_notes().empty());
+  read_all();
+  take(now);
+  CHECK(hold(last, now).failures == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a single failure of the service is not worth a note", "[forward][lanes]") {
+  commit({1});
+  take();
+  const Lanes::Wait wait{.held = false, .status = 500, .error_code = {}};
+  auto waiting = lanes.wait(last, wait, backoff, 0s, t0);
+  CHECK_FALSE(waiting.worth_a_note);
+  CHECK(lanes.retrying() == 1);
+  take(waiting.retry_at);
+  CHECK(lanes.wait(last, wait, backoff, 0s, waiting.retry_at).worth_a_note);
+}
+
+TEST_CASE_METHOD(Fixture, "time that an earlier process held the lane counts", "[forward][lanes]") {
+  commit({1});
+  take();
+  CHECK(lanes.held_for(last, 5h, t0) == 5h);
+  CHECK(lanes.held_for(last, 9h, t0 + 1h) == 6h);
+}
+
+TEST_CASE_METHOD(Fixture, "a kick ends every wait", "[forward][lanes]") {
+  commit({1, 2});
+  for (int count = 0; count < 2; ++count) {
+    take();
+    hold(last);
+  }
+  CHECK_FALSE(lanes.any_ready(t0));
+  lanes.kick();
+  CHECK(lanes.ready() == 2);
+  CHECK(lanes.next_due() == kNever);
+}
+
+// The promise, against a model: whatever is committed, read, taken, held, put back and dropped in whatever order, each
+// twin's messages are taken in sequence order, none skipped, none again after it left.
+TEST_CASE("in no order of events is a message of a twin skipped, repeated or overtaken", "[forward][lanes][model]") {
+  const unsigned seeds = 1500;
+  for (unsigned seed = 1; seed <= seeds; ++seed) {
+    std::uint64_t random = seed;
+    const auto below = [&](std::uint64_t limit) {
+      random ^= random << 13;
+      random ^= random >> 7;
+      random ^= random << 17;
+      return random % limit;
+    };
+    const ForwardOrder order = below(6) == 0 ? ForwardOrder::queue : ForwardOrder::twin;
+    LaneLimits limits = kSmall;
+    limits.lane_messages_max = 1 + below(5);
+    limits.read_messages_max = 1 + below(12);
+    limits.parked_messages_max = below(4);
+    limits.window_messages_max = 16 + below(16);
+    const auto twin_count = static_cast<TwinNumber>(1 + below(12));
+
+    Disk disk;
+    std::map<LaneId, std::deque<Sequence>> expected;  // what must be taken next, by lane
+    const auto expect = [&](const std::vector<Message>& messages) {
+      for (const Message& m : messages) expected[order == ForwardOrder::queue ? 0 : m.twin].push_back(m.sequence);
+    };
+    const auto some_twins = [&] {
+      std::vector<TwinNumber> twins(below(9));
+      for (TwinNumber& twin : twins) twin = 1 + static_cast<TwinNumber>(below(3) == 0 ? 0 : below(twin_count));
+      return twins;
+    };
+    expect(disk.commit(some_twins()));
+    Lanes lanes(order, {.oldest = disk.rows.empty() ? 0U : 1U, .newest = disk.newest}, limits);
+    Backoff backoff(RetryConfig{.initial = 1s, .max = 5s, .multiplier = 2}, seed);
+    TimePoint now = t0;
+    std::vector<LaneId> flying;
+    std::optional<ReadRequest> reading;
+    std::optional<ReadResult> read;
+    bool ok = true;
+
+    const auto step = [&](bool draining) {
+      switch (below(8)) {
+        case 0:
+          if (!draining) {
+            auto fresh = disk.commit(some_twins());
+            expect(fresh);
+            lanes.on_committed(std::move(fresh));
+          }
+          return;
+        case 1:
+          if (!reading) reading = lanes.next_read();
+          return;
+        case 2:  // the writer thread reads now; the loop hears of it later
+          if (reading && !read) {
+            reading->rows_scanned_max = 1 + below(30);
+            read = disk.read(*reading);
+          }
+          return;
+        case 3:
+          if (read) {
+            lanes.on_read(std::move(*read));
+            read.reset();
+            reading.reset();
+          } else if (reading && below(10) == 0) {
+            lanes.on_read_failed();
+            reading.reset();
+          }
+          return;
+        case 4:
+        case 5:
+          if (lanes.any_ready(now)) {
+            const LaneId id = lanes.take(now);
+            flying.push_back(id);
+            const auto& due = expected[id];
+            ok = ok && !due.empty() && lanes.head(id).sequence == due.front();
+          }
+          return;
+        case 6:
+          if (!flying.empty()) {
+            const auto at = static_cast<std::ptrdiff_t>(below(flying.size()));
+            const LaneId id = flying[static_cast<std::size_t>(at)];
+            flying.erase(flying.begin() + at);
+            switch (draining ? 0 : below(5)) {
+              default:
+                expected[id].pop_front();
+                // The record of a delivery may reach the disk late: the row is then read once more, and must not be
+                // sent.
+                if (below(2) == 0) disk.rows.erase(lanes.head(id).sequence);
+                lanes.finished(id, below(4) == 0 ? Lanes::Left::quarantined : Lanes::Left::delivered);
+                return;
+              case 1:
+                lanes.put_back(id);
+                return;
+              case 2:
+                lanes.wait(id, {.held = below(2) == 0, .status = 404, .error_code = {}}, backoff, 0s, now);
+                return;
+            }
+          }
+          return;
+        default:
+          now += std::chrono::milliseconds(below(2000));
+          if (below(20) == 0) lanes.kick();
+          return;
+      }
+    };
+
+    for (int count = 0; count < 250 && ok; ++count) {
+      step(false);
+      ok = ok && lanes.window_messages() <= limits.window_messages_max;
+      if (order == ForwardOrder::queue) ok = ok && lanes.in_flight() <= 1;
+    }
+    const auto left = [&] {
+      return std::any_of(expected.begin(), expected.end(), [](const auto& lane) { return !lane.second.empty(); });
+    };
+    for (int count = 0; count < 100'000 && ok && (left() || reading); ++count) step(true);
+    if (!ok || left() || !lanes.empty() || lanes.window_messages() != 0 || lanes.window_bytes() != 0 ||
+        lanes.lanes() != 0) {
+      FAIL("seed " << seed << " ok=" << ok << " left=" << left() << " lanes=" << lanes.lanes()
+                   << " window=" << lanes.window_messages() << " caught_up=" << lanes.caught_up()
+                   << " flying=" << flying.size() << " ready=" << lanes.ready() << " in_flight=" << lanes.in_flight()
+                   << " reading=" << reading.has_value() << " read=" << read.has_value()
+                   << " waiting=" << lanes.held() + lanes.retrying() << " rows=" << disk.rows.size());
+    }
+  }
+}
+
+}  // namespace twinspool::forward

@@ -1,0 +1,49 @@
+// A Spool that commits when the test says so, and as it says.
+#pragma once
+
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "spool/spool.h"
+
+namespace twinspool {
+
+class HeldSpool final : public Spool {
+ public:
+  using Answer = tl::expected<Receipt, Refused>;
+
+  std::vector<Telemetry> appended;
+
+  std::size_t waiting() const { return waiting_.size(); }
+  void answer_next(const Answer& answer) {
+    Appended done = std::move(waiting_.front());
+    waiting_.pop_front();
+    done(answer);
+  }
+
+  void append(Telemetry message, Appended done) override {
+    appended.push_back(std::move(message));
+    waiting_.push_back(std::move(done));
+  }
+
+  void on_committed(Committed) override {}
+  void on_unrecorded_fell(std::function<void()>) override {}
+  void append_batch(std::vector<Telemetry>, std::function<void(tl::expected<std::vector<Receipt>, Refused>)>) override {
+  }
+  void finish(Finished) override {}
+  void note_lane(LaneNote) override {}
+  void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {}
+  void reconfigure(const StoreConfig&) override {}
+  void flush_and_close(std::function<void()>) override {}
+  const SpoolStats& stats() const override { return stats_; }
+  const std::vector<LaneNote>& lane_notes_at_start() const override { return notes_; }
+  bool commit_batch() override { return false; }
+
+ private:
+  std::deque<Appended> waiting_;
+  SpoolStats stats_;
+  std::vector<LaneNote> notes_;
+};
+
+}  // namespace twinspool

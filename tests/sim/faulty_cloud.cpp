@@ -1,0 +1,101 @@
+#include "sim/faulty_cloud.h"
+
+#include "util/error.h"
+
+namespace twinspool::sim {
+namespace {
+
+http::Response error(int status, const std::string& code) {
+  return {.status = status,
+          .headers = {{"Content-Type", "application/json; charset=utf-8"}, {"x-ms-error-code", code}},
+          .body = R"({"error":{"code":")" + code + R"(","message":"said by the simulation"}})"};
+}
+
+Telemetry telemetry_of(const http::Request& request) {
+  const std::string head = "/digitaltwins/";
+  ENSURE(request.target.starts_with(head));
+  Telemetry telemetry;
+  telemetry.twin = request.target.substr(head.size(), request.target.find('/', head.size()) - head.size());
+  telemetry.message_id = std::string(request.headers.get("Message-Id").value_or(""));
+  telemetry.source_time = std::string(request.headers.get("Telemetry-Source-Time").value_or(""));
+  telemetry.body = request.body;
+  return telemetry;
+}
+
+}  // namespace
+
+FaultyCloud::FaultyCloud(net::EventLoop& loop, std::uint64_t seed, Taken taken)
+    : random_(seed), taken_(std::move(taken)), server_(loop, http::ServerOptions{}, *this) {}
+
+std::optional<http::Response> FaultyCloud::on_head(const http::Request&, const net::PeerCredentials&, std::size_t&) {
+  return std::nullopt;
+}
+
+http::Response FaultyCloud::on_fault(int status, const std::string& reason) { return error(status, reason); }
+
+void FaultyCloud::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) {
+  const Telemetry telemetry = telemetry_of(request);
+  if (!misbehave(exchange, telemetry)) take(exchange, telemetry);
+}
+
+void FaultyCloud::take(http::ExchangeId exchange, const Telemetry& telemetry) {
+  if (missing_.contains(telemetry.twin)) return server_.respond(exchange, error(404, "DigitalTwinNotFound"));
+  if (telemetry.body.find("poison") != std::string::npos)
+    return server_.respond(exchange, error(400, "ValidationFailed"));
+  taken_(telemetry, false);
+  server_.respond(exchange, {.status = 204, .headers = {}, .body = ""});
+}
+
+// True where the request was dealt with.
+bool FaultyCloud::misbehave(http::ExchangeId exchange, const Telemetry& telemetry) {
+  const bool takes =
+      !missing_.contains(telemetry.twin) && telemetry.body.find("poison") == std::string::npos && chance(50);
+  switch (weather_) {
+    case Weather::fair:
+    case Weather::gone:  // connections made before it went still work for a while
+      return false;
+    case Weather::throttled: {
+      if (chance(60)) return false;
+      http::Response answer = error(429, "QuotaReachedError");
+      answer.headers.add("Retry-After", std::to_string(std::uniform_int_distribution<int>(0, 90)(random_)));
+      server_.respond(exchange, answer);
+      return true;
+    }
+    case Weather::failing:
+      if (chance(50)) return false;
+      server_.respond(exchange, error(chance(30) ? 500 : chance(50) ? 502 : 503, "InternalError"));
+      return true;
+    case Weather::lossy:
+      if (chance(60)) return false;
+      if (takes) taken_(telemetry, true);
+      if (chance(50)) {
+        server_.abort(exchange);
+      } else {
+        server_.respond_raw(
+            exchange, chance(50) ? "HTTP/1.1 204 No Con" : "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", true);
+      }
+      return true;
+    case Weather::silent:
+      if (chance(70)) return false;
+      if (takes) taken_(telemetry, true);
+      return true;
+    case Weather::unauthorized:
+      server_.respond(exchange, {.status = 401,
+                                 .headers = {{"Content-Type", "application/json"}},
+                                 .body = R"({"statusCode":401,"message":"Unauthorized"})"});
+      return true;
+    case Weather::captive:
+      if (chance(40)) {
+        server_.respond(exchange,
+                        {.status = 200, .headers = {{"Content-Type", "text/html"}}, .body = "<html>Welcome</html>"});
+      } else if (chance(50)) {
+        server_.respond(exchange, {.status = 302, .headers = {{"Location", "http://portal.invalid/"}}, .body = ""});
+      } else {
+        server_.respond(exchange, {.status = 403, .headers = {}, .body = ""});
+      }
+      return true;
+  }
+  return false;
+}
+
+}  // namespace twinspool::sim

@@ -1,0 +1,56 @@
+#include "sim/oracle.h"
+
+namespace twinspool::sim {
+
+void Oracle::sent(const Telemetry& telemetry, std::uint64_t index) {
+  sent_.try_emplace(telemetry.message_id, Sent{.telemetry = telemetry, .index = index});
+}
+
+void Oracle::acknowledged(const std::string& message_id) { acknowledged_.insert(message_id); }
+
+void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
+  const auto found = sent_.find(telemetry.message_id);
+  if (found == sent_.end()) return violated("phantom: " + telemetry.message_id + " was never sent");
+  Sent& message = found->second;
+  if (!(telemetry == message.telemetry)) violated("altered: " + telemetry.message_id);
+
+  if (message.times_taken == 0) {
+    std::uint64_t& newest = newest_taken_[order_ == Order::whole_queue ? "" : telemetry.twin];
+    if (message.index <= newest)
+      violated("reordered: " + telemetry.message_id + " after index " + std::to_string(newest));
+    newest = message.index;
+  } else if (message.times_lost > 0) {
+    --message.times_lost;
+  } else if (message.may_repeat) {
+    message.may_repeat = false;
+    if (++duplicates_since_crash_ > duplicates_max_per_crash_) violated("too many sent again after a crash");
+  } else {
+    violated("doubled: " + telemetry.message_id + " was taken and answered before");
+  }
+  ++message.times_taken;
+  if (answer_lost) ++message.times_lost;
+}
+
+void Oracle::crashed(const std::set<std::string>& in_queue) {
+  duplicates_since_crash_ = 0;
+  for (auto& [id, message] : sent_) {
+    message.may_repeat = in_queue.contains(id);
+    const bool poison = message.telemetry.body.find("poison") != std::string::npos;
+    if (acknowledged_.contains(id) && message.times_taken == 0 && !message.may_repeat && !poison) {
+      violated("lost: " + id + " is neither with the cloud nor in the queue");
+    }
+  }
+}
+
+std::vector<std::string> Oracle::missing() const {
+  std::vector<std::string> missing;
+  for (const std::string& id : acknowledged_) {
+    const Sent& message = sent_.at(id);
+    const bool poison = message.telemetry.body.find("poison") != std::string::npos;
+    if (!poison && message.times_taken == 0) missing.push_back(id);
+    if (poison && message.times_taken > 0) missing.push_back(id + " (poison was delivered)");
+  }
+  return missing;
+}
+
+}  // namespace twinspool::sim

@@ -1,0 +1,53 @@
+// What must hold whatever happens, checked as it happens: nothing acknowledged is lost, no twin's messages are
+// reordered, nothing is altered, nothing arrives twice that need not.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "spool/telemetry.h"
+
+namespace twinspool::sim {
+
+class Oracle {
+ public:
+  enum class Order : std::uint8_t { per_twin, whole_queue };
+  Oracle(Order order, std::size_t duplicates_max_per_crash)
+      : order_(order), duplicates_max_per_crash_(duplicates_max_per_crash) {}
+
+  // The application hands over a message; `index` counts up, in the order of the calls.
+  void sent(const Telemetry& telemetry, std::uint64_t index);
+  void acknowledged(const std::string& message_id);
+  void taken(const Telemetry& telemetry, bool answer_lost);  // by the cloud
+  // The daemon died; `in_queue`: the Message-Ids that the store still holds. Each of them may be sent once more.
+  void crashed(const std::set<std::string>& in_queue);
+
+  std::size_t acknowledged_count() const { return acknowledged_.size(); }
+  // At the end: acknowledged messages that the cloud never took, poison aside.
+  std::vector<std::string> missing() const;
+
+  const std::vector<std::string>& violations() const { return violations_; }
+
+ private:
+  struct Sent {
+    Telemetry telemetry;
+    std::uint64_t index = 0;
+    std::size_t times_taken = 0;
+    std::size_t times_lost = 0;  // answers that did not arrive
+    bool may_repeat = false;     // was in the queue when the daemon last died
+  };
+  void violated(const std::string& what) { violations_.push_back(what); }
+
+  const Order order_;
+  const std::size_t duplicates_max_per_crash_;
+  std::map<std::string, Sent> sent_;
+  std::set<std::string> acknowledged_;
+  std::map<std::string, std::uint64_t> newest_taken_;  // twin (or all) → index
+  std::size_t duplicates_since_crash_ = 0;
+  std::vector<std::string> violations_;
+};
+
+}  // namespace twinspool::sim

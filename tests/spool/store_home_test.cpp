@@ -1,0 +1,170 @@
+#include "spool/store_home.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "spool/fixture.h"
+#include "support/catch.h"
+
+namespace twinspool {
+namespace {
+
+ino_t inode(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+unsigned mode(const std::string& path) {
+  struct stat info {};
+  return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 0777 : 0;
+}
+
+TEST_CASE("a new store makes its directory and gives its group read access", "[spool][home]") {
+  TestSpool store;
+  store.config.path = store.dir.file("sub/queue.db");
+  store.open();
+  store.append(telemetry("pump", "a"));
+  CHECK(mode(store.dir.file("sub")) == 0750);
+  CHECK(mode(store.config.path) == 0640);
+  CHECK(mode(store.config.path + "-wal") == 0640);
+  CHECK(mode(store.config.path + ".lock") == 0640);
+}
+
+TEST_CASE("only one level of directory is made", "[spool][home]") {
+  TestSpool store;
+  store.config.path = store.dir.file("no/sub/queue.db");
+  CHECK_FALSE(store.try_open());
+}
+
+TEST_CASE("a second daemon is refused and told who is there", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  net::EventLoop loop(net::EventLoop::Clock::manual);
+  const auto second = Spool::open(store.config, loop, Spool::Writer::none, store.clocks.get());
+  REQUIRE_FALSE(second);
+  CHECK(second.error().code == Errc::busy);
+  CHECK(second.error().what.find("process " + std::to_string(::getpid())) != std::string::npos);
+  CHECK(store.append(telemetry("pump", "a")));
+}
+
+TEST_CASE("another program's database and a file that is none are refused untouched", "[spool][home]") {
+  TestSpool store;
+  const std::string name = GENERATE("sqlite", "text", "short");
+  if (name == "sqlite") {
+    store.dir.write("queue.db", "");
+    store.write_sql("CREATE TABLE theirs(x); INSERT INTO theirs VALUES(1)");
+  } else {
+    store.dir.write("queue.db", name == "text" ? std::string(5000, 'x') : "x");
+  }
+  const std::string before = store.dir.read("queue.db");
+  const Result<void> opened = store.try_open();
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code == Errc::invalid);
+  CHECK(opened.error().what.find("nothing was changed") != std::string::npos);
+  CHECK(store.dir.read("queue.db") == before);
+  CHECK_FALSE(std::filesystem::exists(store.config.path + "-wal"));
+}
+
+TEST_CASE("a store that is gone or empty where one was is not replaced by a new one", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  store.append(telemetry("pump", "a"));
+  store.close();
+  if (GENERATE(true, false))
+    std::filesystem::remove(store.config.path);
+  else
+    store.dir.write("queue.db", "");
+  const Result<void> opened = store.try_open();
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().what.find("says that a queue was here") != std::string::npos);
+}
+
+TEST_CASE("a directory in the file's place is refused", "[spool][home]") {
+  TestSpool store;
+  std::filesystem::create_directory(store.config.path);
+  const Result<void> opened = store.try_open();
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code == Errc::invalid);
+}
+
+TEST_CASE("queue.db may be a link, and its WAL lies beside the real file", "[spool][home]") {
+  TestSpool store;
+  const std::string real = store.dir.file("real.db");
+  store.config.path = real;
+  store.open();
+  store.append(telemetry("pump", "a"));
+  store.close();
+  std::filesystem::create_symlink(real, store.dir.file("queue.db"));
+  store.config.path = store.dir.file("queue.db");
+  store.open();
+  CHECK(store.read()->messages.size() == 1);
+  CHECK_FALSE(std::filesystem::exists(store.dir.file("queue.db-wal")));
+}
+
+TEST_CASE("after a kill in the same boot the WAL is a new file with the same rows", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  store.append(telemetry("pump", "a"));
+  // The image of a running store.
+  const TempDir image;
+  for (const char* name : {"queue.db", "queue.db-wal", "queue.db.run"})
+    std::filesystem::copy_file(store.dir.path() / name, image.path() / name);
+  const StoreFiles copy = *prepare_files(image.file("queue.db"));
+  const std::string wal = image.read("queue.db-wal");
+  REQUIRE_FALSE(wal.empty());
+  const RunFile run = *read_run_file(copy);
+  CHECK(run.state == RunFile::State::running);
+  CHECK(run.pid == ::getpid());
+
+  const std::pair before{inode(copy.wal), inode(copy.database)};
+  SECTION("in another boot the disk is the truth") {
+    REQUIRE(adopt(copy, run, "boot-two"));
+    CHECK(inode(copy.wal) == before.first);
+  }
+  SECTION("in the same boot the WAL is copied") {
+    REQUIRE(adopt(copy, run, "boot-one"));
+    CHECK(inode(copy.wal) != before.first);
+    CHECK(inode(copy.database) == before.second);
+  }
+  SECTION("after an I/O error the main file, too") {
+    RunFile after = run;
+    after.io_error = true;
+    REQUIRE(adopt(copy, after, "boot-one"));
+    CHECK(inode(copy.wal) != before.first);
+    CHECK(inode(copy.database) != before.second);
+  }
+  SECTION("after a clean stop nothing is") {
+    RunFile clean = run;
+    clean.state = RunFile::State::clean;
+    REQUIRE(adopt(copy, clean, "boot-one"));
+    CHECK(inode(copy.wal) == before.first);
+  }
+  CHECK(image.read("queue.db-wal") == wal);
+  CHECK(mode(copy.wal) == 0640);
+}
+
+TEST_CASE("a clean stop is told from a kill", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  const StoreFiles files = *prepare_files(store.config.path);
+  CHECK(read_run_file(files)->state == RunFile::State::running);
+  store.close();
+  CHECK(read_run_file(files)->state == RunFile::State::clean);
+}
+
+TEST_CASE("files that cannot be opened are no I/O error, so nothing is copied for them later", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  store.close();
+  std::filesystem::remove(store.config.path + "-wal");
+  std::filesystem::create_directory(store.config.path + "-wal");
+  const Result<void> opened = store.try_open();
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code == Errc::invalid);
+  CHECK(store.dir.read("queue.db.run").find("io_error 0") != std::string::npos);
+  std::filesystem::remove(store.config.path + "-wal");
+  CHECK(store.try_open());
+}
+
+}  // namespace
+}  // namespace twinspool

@@ -1,5 +1,6 @@
 #include "admin/admin_server.h"
 
+#include "admin/answers.h"
 #include "util/json.h"
 
 namespace twinspool::admin {
@@ -13,18 +14,6 @@ http::ServerOptions server_options() {
   options.connections_max = 64;
   options.length_required = false;  // `curl -X POST` sends none where there is no body
   return options;
-}
-
-http::Response json_response(int status, std::string body) {
-  return {.status = status, .headers = {{"Content-Type", "application/json; charset=utf-8"}}, .body = std::move(body)};
-}
-
-http::Response error_response(int status, std::string_view code, std::string_view message) {
-  json::Writer out;
-  out.begin_object().key("error").begin_object();
-  out.key("code").string(code).key("message").string(message);
-  out.end_object().end_object();
-  return json_response(status, out.take());
 }
 
 http::Response health(bool good, const std::string& why) {
@@ -51,7 +40,17 @@ Result<std::unique_ptr<AdminServer>> AdminServer::listen(net::EventLoop& loop, c
 }
 
 AdminServer::AdminServer(net::EventLoop& loop, Gather gather)
-    : gather_(std::move(gather)), server_(loop, server_options(), *this) {}
+    : gather_(std::move(gather)), server_(loop, server_options(), *this) {
+  route("GET", "/health/live", [](const http::Request&, const Respond& respond) { respond(health(true, "")); });
+  route("GET", "/health/ready", [this](const http::Request&, const Respond& respond) {
+    const Condition condition = condition_of(gather_());
+    respond(health(condition.state != State::degraded, condition.why));
+  });
+  route("GET", "/status", [this](const http::Request&, const Respond& respond) {
+    const Facts facts = gather_();
+    respond(json_response(200, status_json(facts, condition_of(facts))));
+  });
+}
 
 AdminServer::~AdminServer() = default;
 
@@ -61,29 +60,40 @@ std::optional<http::Response> AdminServer::on_head(const http::Request&, const n
   return std::nullopt;
 }
 
+void AdminServer::route(std::string method, std::string path, Handler handler) {
+  routes_.push_back({std::move(method), std::move(path), std::move(handler)});
+}
+
 void AdminServer::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) {
-  server_.respond(exchange, answer(request));
+  http::Response refusal;
+  const Route* route = find(request, refusal);
+  if (route == nullptr) return server_.respond(exchange, refusal);
+  route->handler(request, [this, exchange, alive = std::weak_ptr<Alive>(alive_)](const http::Response& response) {
+    if (!alive.expired()) server_.respond(exchange, response);
+  });
 }
 
 http::Response AdminServer::on_fault(int status, const std::string& reason) {
   return error_response(status, "BadRequest", reason);
 }
 
-http::Response AdminServer::answer(const http::Request& request) {
+const AdminServer::Route* AdminServer::find(const http::Request& request, http::Response& refusal) const {
   const std::string path = request.target.substr(0, request.target.find('?'));
-  const bool known = path == "/status" || path == "/health/live" || path == "/health/ready";
-  if (!known) return error_response(404, "NotFound", "there is GET /status, /health/live and /health/ready");
-  if (request.method != "GET") {
-    http::Response refusal = error_response(405, "MethodNotAllowed", path + " takes GET");
-    refusal.headers.add("Allow", "GET");
-    return refusal;
+  std::string allowed;
+  for (const Route& route : routes_) {
+    if (route.path != path) continue;
+    if (route.method == request.method) return &route;
+    allowed += (allowed.empty() ? "" : ", ") + route.method;
   }
-  if (path == "/health/live") return health(true, "");
-
-  const Facts facts = gather_();
-  const Condition condition = condition_of(facts);
-  if (path == "/health/ready") return health(condition.state != State::degraded, condition.why);
-  return json_response(200, status_json(facts, condition));
+  if (!allowed.empty()) {
+    refusal = error_response(405, "MethodNotAllowed", path + " takes " + allowed);
+    refusal.headers.add("Allow", allowed);
+    return nullptr;
+  }
+  std::string there_are;
+  for (const Route& route : routes_) there_are += (there_are.empty() ? "" : ", ") + route.method + " " + route.path;
+  refusal = error_response(404, "NotFound", "there is no " + path + "; there are " + there_are);
+  return nullptr;
 }
 
 }  // namespace twinspool::admin

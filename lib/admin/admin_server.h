@@ -2,12 +2,15 @@
 //   GET /health/live    200 while the loop turns
 //   GET /health/ready   200 while the store takes messages, else 503 and why
 //   GET /status         the daemon's state and figures (JSON)
+// and what route() adds: the daemon wires each route to the component that carries it out.
 //
 // Loop thread. Asks for its facts at each request, keeps none.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "admin/status.h"
 #include "config/config.h"
@@ -19,20 +22,35 @@ namespace twinspool::admin {
 class AdminServer final : private http::Server::Handler {
  public:
   using Gather = std::function<Facts()>;
+  // Answers a request, once, at once or later on the loop thread; an answer after the server's end is dropped.
+  using Respond = std::function<void(http::Response)>;
+  using Handler = std::function<void(const http::Request& request, Respond respond)>;
 
   // Errc::busy where another daemon answers on the socket, Errc::invalid for its path, mode or group.
   static Result<std::unique_ptr<AdminServer>> listen(net::EventLoop& loop, const AdminConfig& config, Gather gather);
   ~AdminServer();
 
+  // `path` without its query. Another method on it is answered 405, an unknown path 404 with the list of those there
+  // are.
+  void route(std::string method, std::string path, Handler handler);
+
  private:
+  struct Route {
+    std::string method;
+    std::string path;
+    Handler handler;
+  };
+  struct Alive {};
   AdminServer(net::EventLoop& loop, Gather gather);
   std::optional<http::Response> on_head(const http::Request& head, const net::PeerCredentials& peer,
                                         std::size_t& body_bytes_max) override;
   void on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) override;
   http::Response on_fault(int status, const std::string& reason) override;
-  http::Response answer(const http::Request& request);
+  const Route* find(const http::Request& request, http::Response& refusal) const;
 
   Gather gather_;
+  std::vector<Route> routes_;
+  std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();
   http::Server server_;  // last: its connections call the handler
 };
 

@@ -7,18 +7,13 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "ops/call.h"
-#include "ops/sockets.h"
-#include "util/time.h"
+#include "ops/admin_call.h"
 #include "util/utf8.h"
 
 namespace twinspool::ops {
 
 namespace {
 
-using namespace std::chrono_literals;
-
-constexpr Duration kTimeout = 10s;
 constexpr std::size_t kColumns = 80;
 constexpr std::size_t kLabelColumns = 12;
 constexpr std::size_t kLinesOfAValueMax = 3;
@@ -213,26 +208,14 @@ std::string render_status(const json::Document& status, Colour colour) {
 }
 
 ExitCode run_status(const std::string& admin_socket_path, bool json) {
-  const auto fail_with = [](ExitCode code, const std::string& text) {
-    std::fprintf(stderr, "twinspool: %s\n", text.c_str());
-    return code;
-  };
-  http::Request request;
-  request.method = "GET";
-  request.target = "/status";
-  request.headers.add("Host", "localhost");
-  const auto response = call(admin_socket_path, request, kTimeout);
-  if (!response) {
-    if (response.error().code == Errc::unreachable) {
-      return fail_with(kNotReachable, why_not_reachable(admin_socket_path, response.error().what));
-    }
-    return fail_with(kFailed, fmt::format("no answer from {}: {}", admin_socket_path, response.error().what));
-  }
-  if (response->status != 200)
-    return fail_with(kFailed, fmt::format("{} answered {}", admin_socket_path, response->status));
+  const auto response = ask_admin(admin_socket_path, "GET", "/status");
+  if (!response) return response.error();
   const auto document = json::Document::parse(response->body);
-  if (!document)
-    return fail_with(kFailed, fmt::format("{} answered no JSON: {}", admin_socket_path, document.error().what));
+  if (!document) {
+    std::fprintf(stderr, "twinspool: %s answered no JSON: %s\n", admin_socket_path.c_str(),
+                 document.error().what.c_str());
+    return kFailed;
+  }
   if (json) {
     std::printf("%s\n", response->body.c_str());
   } else {

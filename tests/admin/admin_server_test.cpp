@@ -1,5 +1,6 @@
 #include "admin/admin_server.h"
 
+#include "admin/answers.h"
 #include "http/client.h"
 #include "support/catch.h"
 #include "support/run_until.h"
@@ -83,6 +84,21 @@ TEST_CASE("a POST without a length, as curl sends it, is judged by its path", "[
   Operator op;
   CHECK(op.ask("POST /status HTTP/1.1\r\nHost: gateway\r\n\r\n").status == 405);
   CHECK(op.ask("POST /nothing HTTP/1.1\r\nHost: gateway\r\n\r\n").status == 404);
+}
+
+TEST_CASE("a wired route answers when its component is done, and only to its method", "[admin][server]") {
+  Operator op;
+  AdminServer::Respond respond;
+  net::Deferred component(op.loop, [&] { respond(json_response(200, "{\"kicked\":true}")); });
+  op.server->route("POST", "/kick", [&](const http::Request&, AdminServer::Respond later) {
+    respond = std::move(later);
+    component.post();
+  });
+  const http::Response answer = op.ask("POST", "/kick?now");
+  CHECK(answer.status == 200);
+  CHECK(answer.body == "{\"kicked\":true}");
+  CHECK(op.ask("GET", "/kick").status == 405);
+  CHECK(op.ask("GET", "/nothing").body.find("POST /kick") != std::string::npos);
 }
 
 }  // namespace twinspool::admin

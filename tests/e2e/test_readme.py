@@ -7,7 +7,9 @@ import sys
 
 from harness import BIN, EndToEnd
 
-README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "README.md")
+SOURCES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+README = os.path.join(SOURCES, "README.md")
+SANITIZE = [f"-fsanitize={os.environ['TWINSPOOL_SANITIZE']}"] if os.environ.get("TWINSPOOL_SANITIZE") else []
 
 
 def section(title):
@@ -49,8 +51,9 @@ class Readme(EndToEnd):
             self.run_here("bash", "-euc", script)
             self.cloud.wait_for_records(number)
         self.assertIn("204", self.run_here(sys.executable, "-c", blocks("Send", "python")[0]))
-        self.run_here("cc", "-Wall", "-Wextra", "-Werror", "-x", "c", "-o", "send", "-", input=blocks("Send", "c")[0])
-        self.assertIn("HTTP/1.1 204", self.run_here("./send"))
+        self.run_here("cc", "-Wall", "-Wextra", "-Werror", *SANITIZE, f"-I{SOURCES}/include", "-x", "c", "-o", "send", "-",
+                      "-x", "none", f"{BIN}/../client/libtwinspool-client.a", input=blocks("Send", "c")[0])
+        self.assertIn("TWINSPOOL_OK", self.run_here("./send"))
         records = self.cloud.wait_for_records(len(shell) + 2)
         self.assertEqual({record["twin"] for record in records}, {"pump-1"})
 

@@ -38,6 +38,16 @@ ApiError to_api_error(const Refused& refused) {
       error.inner_code = "MessageIdReused";
       error.retry_after = Duration::zero();
       return error;
+    case Refusal::quota:
+      if (refused.retry_after > Duration::zero()) {
+        error.status = 429;
+        error.code = "QuotaExceeded";
+        return error;
+      }
+      error.status = 413;
+      error.code = "PayloadTooLarge";
+      error.retry_after = Duration::zero();
+      return error;
     case Refusal::inbox_full:
     case Refusal::storage:
     case Refusal::shutting_down:

@@ -19,6 +19,7 @@ constexpr std::size_t kTrimmedPerCommitMin =
 constexpr std::string_view kRefused = "refused";  // quarantine reasons
 constexpr std::string_view kDamaged = "checksum";
 constexpr Duration kRetryAfterFault = std::chrono::seconds(30);
+constexpr Duration kRetryAfterQuota = std::chrono::seconds(10);
 
 std::int64_t to_ms(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
@@ -26,7 +27,8 @@ std::int64_t to_ms(Duration duration) {
 
 }  // namespace
 
-Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, SpoolClocks clocks) {
+Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, SpoolClocks clocks,
+                                                   std::vector<SourceConfig> sources) {
   Result<StoreHome> home = StoreHome::open(config.path, clocks.boot_id);
   if (!home) return tl::unexpected(home.error());
   // A new store gets its run file, the witness that it exists, only once it does.
@@ -43,6 +45,8 @@ Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, Sp
   }
   reserve_blocks(home->files().wal, kWalReserveBytes);
   std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home), std::move(*store)));
+  if (Result<void> numbered = committer->number_sources(std::move(sources)); !numbered)
+    return tl::unexpected(numbered.error());
   if (Result<void> rebuilt = committer->rebuild_window(); !rebuilt) return tl::unexpected(rebuilt.error());
   committer->probe_space(committer->clocks_.uptime_ms());
   committer->note_oldest();
@@ -57,6 +61,17 @@ Committer::Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome ho
       digester_(store_->digest_key()),
       gate_(config),
       recorded_max_(kRecordedPerCommitMax) {}
+
+Result<void> Committer::number_sources(std::vector<SourceConfig> sources) {
+  if (sources.empty()) return {};
+  if (Result<void> begun = store_->begin(); !begun) return begun;
+  for (SourceConfig& source : sources) {
+    const Result<SourceNumber> number = store_->number_of_source(source.name);
+    if (!number) return tl::unexpected(number.error());
+    sources_.push_back({std::move(source), *number});
+  }
+  return store_->commit();
+}
 
 Result<void> Committer::rebuild_window() {
   const std::int64_t window_ms = to_ms(config_.dedup_window);
@@ -158,8 +173,8 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
   entries_added_ = 0;
   departures_written_ = 0;
   appended_.clear();
-  for (std::vector<Telemetry>& messages : work.appends) {
-    if (Result<void> written = write_append(messages, at, outcome); !written) return written;
+  for (Append& append : work.appends) {
+    if (Result<void> written = write_append(append, at, outcome); !written) return written;
   }
   if (work.record && !departures_.empty()) {
     if (Result<void> written = write_departures(at); !written) return written;
@@ -183,7 +198,8 @@ Result<void> Committer::ensure_writing() { return store_->writing() ? Result<voi
 
 // All of `messages` or none: decided before the first row is written, so that a refusal leaves the transaction, and the
 // other appends in it, as they were.
-Result<void> Committer::write_append(std::vector<Telemetry>& messages, const Moment& at, Outcome& outcome) {
+Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& outcome) {
+  std::vector<Telemetry>& messages = append.messages;
   const std::int64_t window_ms = to_ms(config_.dedup_window);
   const std::size_t added_before = entries_added_;
   Sequence next = store_->figures().next_sequence;
@@ -216,6 +232,7 @@ Result<void> Committer::write_append(std::vector<Telemetry>& messages, const Mom
     load.bytes += weight(telemetry);
   }
   const Figures& figures = store_->figures();
+  if (!refused && load.messages > 0) refused = over_quota(append.source, load);
   if (!refused && load.messages > 0)
     refused = gate_.admit(load, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
   if (refused) {
@@ -230,7 +247,8 @@ Result<void> Committer::write_append(std::vector<Telemetry>& messages, const Mom
       continue;
     }
     if (Result<void> begun = ensure_writing(); !begun) return begun;
-    if (Result<void> written = store_->append(messages[i], body_digests[i], at, outcome.committed.emplace_back());
+    if (Result<void> written = store_->append(messages[i], {number_of(append.source), body_digests[i], at},
+                                              outcome.committed.emplace_back());
         !written)
       return written;
     ENSURE(outcome.committed.back().sequence == receipts[i].sequence);
@@ -238,6 +256,27 @@ Result<void> Committer::write_append(std::vector<Telemetry>& messages, const Mom
   }
   outcome.answers.emplace_back(std::move(receipts));
   return {};
+}
+
+// A quota counts what is queued of its source at the same time; duplicates cost nothing.
+std::optional<Refused> Committer::over_quota(Source source, const SpaceGate::Load& load) const {
+  if (source == kNoSource) return std::nullopt;
+  const SourceConfig& config = sources_.at(source - 1).config;
+  const Waiting waiting = store_->waiting(sources_.at(source - 1).number);
+  struct Limit {
+    std::uint64_t held, more, limit;
+    const char* unit;
+  };
+  for (const Limit& l : {Limit{waiting.messages, load.messages, config.quota.messages, " messages"},
+                         Limit{waiting.bytes, load.bytes, config.quota.size, " bytes"}}) {
+    if (l.limit == 0 || l.held + l.more <= l.limit) continue;
+    const std::string quota = "the quota of " + config.name + " is " + std::to_string(l.limit) + l.unit;
+    if (l.more > l.limit)
+      return Refused{
+          Refusal::quota, quota + ", and this alone has " + std::to_string(l.more) + ": send less at once", {}};
+    return Refused{Refusal::quota, quota + ", and " + std::to_string(l.held) + " wait for delivery", kRetryAfterQuota};
+  }
+  return std::nullopt;
 }
 
 Result<void> Committer::write_departures(const Moment& at) {
@@ -401,6 +440,8 @@ SpoolStats Committer::stats() const {
   stats.quarantined = figures.quarantined;
   stats.dropped = figures.dropped;
   stats.quarantine_messages = figures.quarantine_messages;
+  stats.sources.reserve(sources_.size());
+  for (const KnownSource& source : sources_) stats.sources.push_back(figures.waiting(source.number));
   stats.newest = figures.next_sequence - 1;
   stats.oldest = oldest_.sequence;
   stats.oldest_accepted_ms = oldest_.accepted_ms;

@@ -25,8 +25,12 @@ using AppendAnswer = tl::expected<std::vector<Receipt>, Refused>;
 
 class Committer {
  public:
+  struct Append {  // all or nothing
+    Source source = kNoSource;
+    std::vector<Telemetry> messages;
+  };
   struct Work {
-    std::vector<std::vector<Telemetry>> appends;  // each all or nothing
+    std::vector<Append> appends;
     std::vector<LaneNote> notes;
     bool record = false;  // also what has left the queue
   };
@@ -37,7 +41,8 @@ class Committer {
     bool synced = false;                // something was written
   };
 
-  static Result<std::unique_ptr<Committer>> open(const StoreConfig& config, SpoolClocks clocks);
+  static Result<std::unique_ptr<Committer>> open(const StoreConfig& config, SpoolClocks clocks,
+                                                 std::vector<SourceConfig> sources);
 
   // Messages that left the queue: from now on read() passes over them. Recorded by a later commit.
   void left(std::vector<Finished> finished);
@@ -57,14 +62,22 @@ class Committer {
   Result<std::vector<LaneNote>> lane_notes() { return store_->lane_notes(); }
 
  private:
+  struct KnownSource {
+    SourceConfig config;
+    SourceNumber number = 0;
+  };
+
   Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::unique_ptr<Store> store);
+  Result<void> number_sources(std::vector<SourceConfig> sources);
   Result<void> rebuild_window();
+  SourceNumber number_of(Source source) const { return source == kNoSource ? 0 : sources_.at(source - 1).number; }
   Moment now();
   void probe_space(std::int64_t uptime_ms);
   void restore_reserve();
 
   Result<void> try_commit(Work& work, const Moment& at, Outcome& outcome);
-  Result<void> write_append(std::vector<Telemetry>& messages, const Moment& at, Outcome& outcome);
+  Result<void> write_append(Append& append, const Moment& at, Outcome& outcome);
+  std::optional<Refused> over_quota(Source source, const SpaceGate::Load& load) const;
   std::size_t record_on_full_disk(Work work, const Moment& at);
   Result<void> write_departures(const Moment& at);
   void checkpoint();
@@ -82,6 +95,7 @@ class Committer {
   std::unique_ptr<Store> store_;
   Digester digester_;
   DedupWindow window_;
+  std::vector<KnownSource> sources_;  // as open() was given them
   SpaceGate gate_;
   std::vector<Store::Departure> departures_;  // not recorded yet, in the order they came
   SequenceSet leaving_;                       // the same, for read(); kept after a fault

@@ -27,7 +27,9 @@ CREATE TABLE figures(             -- running, rewritten with every commit
   delivered           INTEGER NOT NULL,
   quarantined         INTEGER NOT NULL,
   dropped             INTEGER NOT NULL,
-  quarantine_messages INTEGER NOT NULL
+  quarantine_messages INTEGER NOT NULL,
+  sources             TEXT NOT NULL  -- what is queued of each, [[source, messages, bytes], ...]: on this page, because a
+                                     -- second one would cost every small commit 4 KiB
 ) STRICT;
 
 CREATE TABLE twins(
@@ -36,6 +38,11 @@ CREATE TABLE twins(
 ) STRICT;
 
 CREATE TABLE components(          -- messages to a twin itself have component 0, which has no row
+  number INTEGER PRIMARY KEY,
+  name   TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE source_names(        -- the sockets by which messages came; 0, none that is known, has no row
   number INTEGER PRIMARY KEY,
   name   TEXT NOT NULL UNIQUE
 ) STRICT;
@@ -50,6 +57,7 @@ CREATE TABLE messages(
   sequence     INTEGER PRIMARY KEY,
   twin         INTEGER NOT NULL,
   component    INTEGER NOT NULL,
+  source       INTEGER NOT NULL,  -- whose quota it counts against
   accepted_ms  INTEGER NOT NULL,
   boot         INTEGER NOT NULL,
   uptime_ms    INTEGER NOT NULL,  -- of that boot, at acceptance
@@ -87,6 +95,7 @@ CREATE TABLE quarantined_messages(
   sequence       INTEGER PRIMARY KEY,
   twin           INTEGER NOT NULL,
   component      INTEGER NOT NULL,
+  source         INTEGER NOT NULL,
   accepted_ms    INTEGER NOT NULL,
   boot           INTEGER NOT NULL,
   uptime_ms      INTEGER NOT NULL,
@@ -132,8 +141,10 @@ SELECT m.sequence,
        m.bytes,
        m.body,
        m.traceparent,
-       m.tracestate
-FROM messages m LEFT JOIN twins t ON t.number = m.twin LEFT JOIN components c ON c.number = m.component;
+       m.tracestate,
+       coalesce(s.name, '') AS socket
+FROM messages m LEFT JOIN twins t ON t.number = m.twin LEFT JOIN components c ON c.number = m.component
+     LEFT JOIN source_names s ON s.number = m.source;
 
 CREATE VIEW lanes AS
 SELECT coalesce(t.name, '') AS twin,
@@ -163,8 +174,10 @@ SELECT q.sequence,
        q.bytes,
        q.body,
        q.traceparent,
-       q.tracestate
-FROM quarantined_messages q LEFT JOIN twins t ON t.number = q.twin LEFT JOIN components c ON c.number = q.component;
+       q.tracestate,
+       coalesce(s.name, '') AS socket
+FROM quarantined_messages q LEFT JOIN twins t ON t.number = q.twin LEFT JOIN components c ON c.number = q.component
+     LEFT JOIN source_names s ON s.number = q.source;
 
 CREATE VIEW delivered AS
 SELECT d.sequence,
@@ -176,6 +189,14 @@ SELECT d.sequence,
        d.status
 FROM trace d LEFT JOIN twins t ON t.number = d.twin LEFT JOIN components c ON c.number = d.component
 WHERE d.outcome = 'delivered';
+
+CREATE VIEW sources AS            -- what is queued of each socket, so what counts against its quota
+SELECT n.name AS socket, coalesce(w.messages, 0) AS messages, coalesce(w.bytes, 0) AS bytes
+FROM source_names n
+     LEFT JOIN (SELECT max(CASE a.key WHEN 0 THEN a.value END) AS number,  -- json_extract() is none for a view that
+                       max(CASE a.key WHEN 1 THEN a.value END) AS messages,  -- is read with trusted_schema off
+                       max(CASE a.key WHEN 2 THEN a.value END) AS bytes
+                FROM figures f, json_each(f.sources) e, json_each(e.value) a GROUP BY e.key) w ON w.number = n.number;
 
 CREATE VIEW summary AS
 SELECT f.queued_messages,

@@ -30,6 +30,7 @@ using AppendDone = std::function<void(AppendAnswer)>;
 using ReadDone = std::function<void(Result<ReadResult>)>;
 
 struct Append {
+  Source source = kNoSource;
   std::vector<Telemetry> messages;
   std::size_t bytes = 0;
   AppendDone done;
@@ -86,10 +87,13 @@ class ThreadedSpool final : public Spool {
   void on_committed(Committed committed) override { on_committed_ = std::move(committed); }
   void on_unrecorded_fell(std::function<void()> callback) override { on_unrecorded_fell_ = std::move(callback); }
 
-  void append(Telemetry message, Appended done) override {
+  using Spool::append;
+  using Spool::append_batch;
+
+  void append(Source source, Telemetry message, Appended done) override {
     std::vector<Telemetry> messages;
     messages.push_back(std::move(message));
-    enqueue(std::move(messages), [done = std::move(done)](AppendAnswer answer) {
+    enqueue(source, std::move(messages), [done = std::move(done)](AppendAnswer answer) {
       if (answer)
         done(answer->front());
       else
@@ -97,8 +101,8 @@ class ThreadedSpool final : public Spool {
     });
   }
 
-  void append_batch(std::vector<Telemetry> messages, AppendDone done) override {
-    enqueue(std::move(messages), std::move(done));
+  void append_batch(Source source, std::vector<Telemetry> messages, AppendDone done) override {
+    enqueue(source, std::move(messages), std::move(done));
   }
 
   void finish(Finished finished) override {
@@ -146,8 +150,8 @@ class ThreadedSpool final : public Spool {
  private:
   // ---- loop thread
 
-  void enqueue(std::vector<Telemetry> messages, AppendDone done) {
-    Append append{std::move(messages), 0, std::move(done)};
+  void enqueue(Source source, std::vector<Telemetry> messages, AppendDone done) {
+    Append append{source, std::move(messages), 0, std::move(done)};
     for (const Telemetry& telemetry : append.messages) append.bytes += weight(telemetry);
     if (closing_)
       return refuse(std::move(append), {Refusal::shutting_down, "the daemon is shutting down", kRetryAfterShutdown});
@@ -344,7 +348,7 @@ class ThreadedSpool final : public Spool {
       report.messages += append.messages.size();
       report.bytes += append.bytes;
       report.dones.push_back(std::move(append.done));
-      work.appends.push_back(std::move(append.messages));
+      work.appends.push_back({append.source, std::move(append.messages)});
     }
     work.notes = std::move(round.notes);
     work.record = round.record;
@@ -425,8 +429,8 @@ class ThreadedSpool final : public Spool {
 }  // namespace
 
 Result<std::unique_ptr<Spool>> Spool::open(const StoreConfig& config, net::EventLoop& loop, Writer writer,
-                                           SpoolClocks clocks) {
-  Result<std::unique_ptr<Committer>> committer = Committer::open(config, std::move(clocks));
+                                           SpoolClocks clocks, std::vector<SourceConfig> sources) {
+  Result<std::unique_ptr<Committer>> committer = Committer::open(config, std::move(clocks), std::move(sources));
   if (!committer) return tl::unexpected(committer.error());
   Result<std::vector<LaneNote>> notes = (*committer)->lane_notes();
   if (!notes) return tl::unexpected(notes.error());

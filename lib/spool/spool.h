@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "config/config.h"
@@ -30,6 +31,7 @@ struct Receipt {  // of an append
 
 enum class Refusal : std::uint8_t {  // why an append was not stored
   message_id_reused,  // same (twin, component, Message-Id), another body: 400, innererror MessageIdReused
+  quota,              // of the source: 429; without retry_after the append alone is more than the quota: 413
   inbox_full,         // 503
   storage,            // the commit failed, or the store does not take writes any more: 503
   shutting_down,      // 503
@@ -42,6 +44,19 @@ struct Refused {
   Duration retry_after{};  // zero: a permanent refusal
 };
 using Appended = std::function<void(tl::expected<Receipt, Refused>)>;
+
+// Where appends come from, such as a socket, and how much of it may be queued at the same time (0: any).
+struct SourceConfig {
+  std::string name;
+  QuotaConfig quota;
+};
+using Source = std::uint32_t;  // its place among those that open() was given, from 1
+constexpr Source kNoSource = 0;
+
+struct Waiting {
+  std::uint64_t messages = 0, bytes = 0;
+  friend bool operator==(const Waiting&, const Waiting&) = default;
+};
 
 struct Finished {  // a message leaves the queue
   enum class How : std::uint8_t { delivered, quarantined };
@@ -84,6 +99,7 @@ struct SpoolStats {
   std::uint64_t queued_messages = 0, queued_bytes = 0;
   std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
   std::uint64_t quarantine_messages = 0;  // in the table now
+  std::vector<Waiting> sources;           // what is queued of each source that open() was given, in that order
   Sequence newest = 0;                    // last sequence given
   Sequence oldest = 0;                    // 0: the queue is empty
   std::int64_t oldest_accepted_ms = 0;
@@ -108,7 +124,8 @@ class Spool {
 
   // Opens or creates the store; O(1) in the backlog. `loop` outlives the spool. Errors name the file and the remedy.
   static Result<std::unique_ptr<Spool>> open(const StoreConfig& config, net::EventLoop& loop,
-                                             Writer writer = Writer::thread, SpoolClocks clocks = {});
+                                             Writer writer = Writer::thread, SpoolClocks clocks = {},
+                                             std::vector<SourceConfig> sources = {});
   virtual ~Spool() = default;  // commits what was accepted, records what was finished, joins the thread; a callback
                                // that has not run yet never will
 
@@ -116,10 +133,14 @@ class Spool {
   virtual void on_unrecorded_fell(
       std::function<void()> callback) = 0;  // after a commit that recorded finished messages
 
-  virtual void append(Telemetry message, Appended done) = 0;
+  virtual void append(Source source, Telemetry message, Appended done) = 0;
+  void append(Telemetry message, Appended done) { append(kNoSource, std::move(message), std::move(done)); }
   // All or nothing, one transaction (POST /telemetry:batch): one result a message, or one refusal for all.
-  virtual void append_batch(std::vector<Telemetry> messages,
-                            std::function<void(tl::expected<std::vector<Receipt>, Refused>)> done) = 0;
+  using BatchAppended = std::function<void(tl::expected<std::vector<Receipt>, Refused>)>;
+  virtual void append_batch(Source source, std::vector<Telemetry> messages, BatchAppended done) = 0;
+  void append_batch(std::vector<Telemetry> messages, BatchAppended done) {
+    append_batch(kNoSource, std::move(messages), std::move(done));
+  }
   virtual void finish(Finished finished) = 0;
   virtual void note_lane(LaneNote note) = 0;
   virtual void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) = 0;

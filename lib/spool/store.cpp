@@ -56,11 +56,56 @@ std::string_view capped(std::string_view text) {
   return text.substr(0, end);
 }
 
+std::string text_of(const std::vector<SourceFigures>& sources) {
+  std::string text = "[";
+  for (const SourceFigures& one : sources) {
+    text += text.size() == 1 ? "[" : ",[";
+    text += std::to_string(one.source) + "," + std::to_string(one.queued.messages) + "," +
+            std::to_string(one.queued.bytes) + "]";
+  }
+  return text + "]";
+}
+
 Moment moment_at(const sqlite::Statement& row, int column) {
   return Moment{row.integer(column), row.integer(column + 1), row.integer(column + 2), row.integer(column + 3) != 0};
 }
 
 }  // namespace
+
+Waiting Figures::waiting(SourceNumber source) const {
+  const auto found =
+      std::find_if(sources.begin(), sources.end(), [&](const auto& one) { return one.source == source; });
+  return found == sources.end() ? Waiting{} : found->queued;
+}
+
+void Figures::queued(SourceNumber source, std::uint64_t bytes) {
+  ++queued_messages;
+  queued_bytes += bytes;
+  for (SourceFigures& one : sources) {
+    if (one.source != source) continue;
+    ++one.queued.messages;
+    one.queued.bytes += bytes;
+    return;
+  }
+  sources.push_back({source, {1, bytes}});
+}
+
+// A damaged row may claim any weight and any source. Nothing goes below zero for it, an empty queue weighs nothing, and
+// where the sources do not add up for it any more they are counted again at the next start.
+void Figures::left_queue(SourceNumber source, std::uint64_t bytes) {
+  --queued_messages;
+  const auto one =
+      std::find_if(sources.begin(), sources.end(), [&](const auto& each) { return each.source == source; });
+  if (one != sources.end()) {
+    bytes = one->queued.messages == 1 ? one->queued.bytes : std::min(bytes, one->queued.bytes);
+    one->queued.bytes -= bytes;
+    if (--one->queued.messages == 0) sources.erase(one);
+  }
+  queued_bytes -= std::min(bytes, queued_bytes);
+  if (queued_messages > 0) return;
+  queued_bytes = 0;
+  sources.clear();
+}
 
 Store::Store(sqlite::Database database) : database_(std::move(database)), checksums_(kChecksumKey) {}
 
@@ -121,6 +166,9 @@ Result<void> Store::load(const SpoolClocks& clocks) {
   auto components = Names::open(database_, "components");
   if (!components) return tl::unexpected(components.error());
   components_ = std::move(*components);
+  auto sources = Names::open(database_, "source_names");
+  if (!sources) return tl::unexpected(sources.error());
+  sources_ = std::move(*sources);
   if (Result<void> prepared = prepare_statements(); !prepared) return prepared;
 
   if (Result<void> begun = begin(); !begun) return begun;
@@ -192,11 +240,14 @@ Result<void> Store::load_figures() {
   const Result<bool> there = get->step();
   if (!there) return tl::unexpected(there.error());
   if (!*there) {
-    Result<void> made = database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0)");
+    Result<void> made = database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '[]')");
     return made ? check_figures() : made;
   }
   const auto figure = [&](int column) { return as_unsigned(get->integer(column)); };
-  figures_ = Figures{figure(0), figure(1), figure(2), figure(3), figure(4), figure(5), figure(6), figure(7), figure(8)};
+  figures_ =
+      Figures{figure(0), figure(1), figure(2), figure(3), figure(4), figure(5), figure(6), figure(7), figure(8), {}};
+  // Text that is no JSON is damage, and check_figures() finds that the sources do not add up.
+  (void)load_sources(sql::parse_sources, get->text(9));
   get->reset();
   return check_figures();
 }
@@ -216,24 +267,47 @@ Result<void> Store::check_figures() {
   const bool counted = (oldest->sequence == 0) == (figures_.queued_messages == 0) && figures_.queued_messages <= span;
   const bool reconciled =
       figures_.accepted == figures_.queued_messages + figures_.delivered + figures_.quarantined + figures_.dropped;
-  if (counted && reconciled && figures_.next_sequence > newest) return {};
+  Waiting of_sources;
+  for (const SourceFigures& one : figures_.sources) {
+    of_sources.messages += one.queued.messages;
+    of_sources.bytes += one.queued.bytes;
+  }
+  const bool adds_up = of_sources == Waiting{figures_.queued_messages, figures_.queued_bytes};
+  if (counted && reconciled && adds_up && figures_.next_sequence > newest) return {};
 
   log::error("store.figures", {{"note", "they do not match the rows and are counted again"},
                                {"newest", newest},
                                {"next_sequence", figures_.next_sequence},
                                {"queued", figures_.queued_messages}});
   figures_.next_sequence = std::max(figures_.next_sequence, newest + 1);
-  for (const auto& [figure, query] :
-       {std::pair{&figures_.queued_messages, "SELECT count(*) FROM messages"},
-        std::pair{&figures_.queued_bytes, "SELECT coalesce(sum(bytes), 0) FROM messages"},
-        std::pair{&figures_.quarantine_messages, "SELECT count(*) FROM quarantined_messages"}}) {
-    const Result<std::int64_t> found = database_.integer(query);
-    if (!found) return tl::unexpected(found.error());
-    *figure = as_unsigned(*found);
+  figures_.queued_messages = figures_.queued_bytes = 0;
+  if (Result<void> counted_again = load_sources(sql::count_sources, {}); !counted_again) return counted_again;
+  for (const SourceFigures& one : figures_.sources) {
+    figures_.queued_messages += one.queued.messages;
+    figures_.queued_bytes += one.queued.bytes;
   }
+  const Result<std::int64_t> set_aside = database_.integer("SELECT count(*) FROM quarantined_messages");
+  if (!set_aside) return tl::unexpected(set_aside.error());
+  figures_.quarantine_messages = as_unsigned(*set_aside);
   figures_.accepted = figures_.queued_messages + figures_.delivered + figures_.quarantined + figures_.dropped;
   return {};
 }
+
+Result<void> Store::load_sources(const char* query, std::string_view figures) {
+  Result<sqlite::Statement> row = database_.prepare(query);
+  if (!row) return tl::unexpected(row.error());
+  if (!figures.empty()) row->bind(1, figures);
+  figures_.sources.clear();
+  for (;;) {
+    const Result<bool> there = row->step();
+    if (!there) return tl::unexpected(there.error());
+    if (!*there) return {};
+    figures_.sources.push_back(
+        {static_cast<SourceNumber>(row->integer(0)), {as_unsigned(row->integer(1)), as_unsigned(row->integer(2))}});
+  }
+}
+
+Result<SourceNumber> Store::number_of_source(const std::string& name) { return sources_.number_of(name); }
 
 Result<void> Store::begin() {
   ENSURE(!transaction_);
@@ -258,6 +332,7 @@ void Store::rollback() {
   figures_ = committed_;
   twins_.forget();
   components_.forget();
+  sources_.forget();
 }
 
 Result<void> Store::write_figures() {
@@ -271,10 +346,11 @@ Result<void> Store::write_figures() {
       .bind(7, f.quarantined)
       .bind(8, f.dropped)
       .bind(9, f.quarantine_messages)
+      .bind(10, text_of(f.sources))
       .run();
 }
 
-Result<void> Store::append(const Telemetry& telemetry, std::uint64_t body_digest, const Moment& at, Message& message) {
+Result<void> Store::append(const Telemetry& telemetry, const Arrival& arrival, Message& message) {
   const Result<std::uint32_t> twin = twins_.number_of(telemetry.twin);
   if (!twin) return tl::unexpected(twin.error());
   std::uint32_t component = 0;
@@ -285,27 +361,28 @@ Result<void> Store::append(const Telemetry& telemetry, std::uint64_t body_digest
   }
   const Sequence sequence = figures_.next_sequence;
   const std::size_t bytes = weight(telemetry);
+  const Moment& at = arrival.at;
   Result<void> inserted = statements_.append_message.bind(1, sequence)
                               .bind(2, *twin)
                               .bind(3, component)
-                              .bind(4, at.wall_ms)
-                              .bind(5, at.boot)
-                              .bind(6, at.uptime_ms)
-                              .bind(7, at.clock_synced)
-                              .bind(8, bytes)
-                              .bind(9, as_signed(body_digest))
-                              .bind(10, as_signed(checksum(sequence, telemetry)))
-                              .bind(11, telemetry.message_id)
-                              .bind(12, telemetry.source_time)
-                              .bind(13, telemetry.traceparent)
-                              .bind(14, telemetry.tracestate)
-                              .bind(15, telemetry.body)
+                              .bind(4, arrival.source)
+                              .bind(5, at.wall_ms)
+                              .bind(6, at.boot)
+                              .bind(7, at.uptime_ms)
+                              .bind(8, at.clock_synced)
+                              .bind(9, bytes)
+                              .bind(10, as_signed(arrival.body_digest))
+                              .bind(11, as_signed(checksum(sequence, telemetry)))
+                              .bind(12, telemetry.message_id)
+                              .bind(13, telemetry.source_time)
+                              .bind(14, telemetry.traceparent)
+                              .bind(15, telemetry.tracestate)
+                              .bind(16, telemetry.body)
                               .run();
   if (!inserted) return inserted;
   ++figures_.next_sequence;
   ++figures_.accepted;
-  ++figures_.queued_messages;
-  figures_.queued_bytes += bytes;
+  figures_.queued(arrival.source, bytes);
   message.sequence = sequence;
   message.twin = *twin;
   message.accepted_ms = at.wall_ms;
@@ -320,6 +397,7 @@ Result<bool> Store::remove(const Departure& departure) {
   const Result<bool> there = row.bind(1, finished.sequence).step();
   if (!there || !*there) return there;
   const std::uint64_t bytes = as_unsigned(row.integer(6));
+  const auto source = static_cast<SourceNumber>(row.integer(9));
 
   Result<void> done = statements_.append_trace.bind(1, finished.sequence)
                           .bind(2, row.integer(0))
@@ -356,10 +434,7 @@ Result<bool> Store::remove(const Departure& departure) {
     ++figures_.quarantined;
     ++figures_.quarantine_messages;
   }
-  --figures_.queued_messages;
-  // A damaged row may claim any weight; an empty queue weighs nothing.
-  figures_.queued_bytes -= std::min(bytes, figures_.queued_bytes);
-  if (figures_.queued_messages == 0) figures_.queued_bytes = 0;
+  figures_.left_queue(source, bytes);
   return true;
 }
 

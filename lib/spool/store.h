@@ -21,11 +21,21 @@ namespace twinspool {
 
 constexpr std::size_t kErrorTextBytesMax = 2048;  // of a quarantined message's error
 
+struct SourceFigures {
+  SourceNumber source = 0;
+  Waiting queued;
+};
+
 struct Figures {  // persisted with every commit
   Sequence next_sequence = 1;
   std::uint64_t queued_messages = 0, queued_bytes = 0;
   std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
   std::uint64_t quarantine_messages = 0;
+  std::vector<SourceFigures> sources;  // those of which something is queued; together queued_messages and queued_bytes
+
+  Waiting waiting(SourceNumber source) const;
+  void queued(SourceNumber source, std::uint64_t bytes);
+  void left_queue(SourceNumber source, std::uint64_t bytes);
 };
 
 class Store {
@@ -33,6 +43,11 @@ class Store {
   struct Departure {  // a message leaves the queue
     Finished finished;
     std::string_view reason;  // quarantined only: refused, checksum
+    Moment at;
+  };
+  struct Arrival {  // what the store notes of a message beside what will be sent
+    SourceNumber source = 0;
+    std::uint64_t body_digest = 0;
     Moment at;
   };
   struct Known {  // a message the deduplication window may want; texts until the visitor returns
@@ -58,13 +73,17 @@ class Store {
   const DigestKey& digest_key() const { return digest_key_; }
   void count_duplicate() { ++figures_.duplicates; }  // persisted with the next commit; a rollback forgets it
 
+  Waiting waiting(SourceNumber source) const { return figures_.waiting(source); }
+  Result<SourceNumber> number_of_source(
+      const std::string& name);  // a new one gets a number; between begin() and commit()
+
   Result<void> begin();
   Result<void> commit();
   void rollback();
   bool writing() const { return transaction_.has_value(); }
 
   // The next sequence goes to `telemetry`; `message` gets what the store adds to it.
-  Result<void> append(const Telemetry& telemetry, std::uint64_t body_digest, const Moment& at, Message& message);
+  Result<void> append(const Telemetry& telemetry, const Arrival& arrival, Message& message);
   Result<bool> remove(const Departure& departure);  // false: no such message is queued
   Result<void> trim_trace(std::int64_t keep_ms, const Moment& now, std::size_t rows_max);
   Result<void> note(const LaneNote& note);
@@ -101,6 +120,7 @@ class Store {
   Result<void> load_boot(const SpoolClocks& clocks);
   Result<void> load_figures();
   Result<void> check_figures();
+  Result<void> load_sources(const char* query, std::string_view figures);
   Result<void> prepare_statements();
   Result<void> write_figures();
   std::uint64_t checksum(Sequence sequence, const Telemetry& telemetry);  // over what will be sent
@@ -112,6 +132,7 @@ class Store {
   Statements statements_;
   Names twins_;
   Names components_;
+  Names sources_;
   Digester checksums_;
   DigestKey digest_key_{};
   Moment opened_;

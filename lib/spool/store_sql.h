@@ -4,18 +4,20 @@
 namespace twinspool::sql {
 
 constexpr const char* append_message =
-    "INSERT INTO messages(sequence, twin, component, accepted_ms, boot, uptime_ms, clock_synced, bytes, body_digest, "
-    "checksum, message_id, source_time, traceparent, tracestate, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-    "?, ?)";
+    "INSERT INTO messages(sequence, twin, component, source, accepted_ms, boot, uptime_ms, clock_synced, bytes, "
+    "body_digest, checksum, message_id, source_time, traceparent, tracestate, body) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "?, ?, ?, ?, ?, ?, ?)";
 constexpr const char* take_message =
-    "SELECT twin, component, accepted_ms, boot, uptime_ms, clock_synced, bytes, body_digest, message_id FROM messages "
-    "WHERE sequence = ?";
+    "SELECT twin, component, accepted_ms, boot, uptime_ms, clock_synced, bytes, body_digest, message_id, source FROM "
+    "messages WHERE sequence = ?";
 constexpr const char* delete_message = "DELETE FROM messages WHERE sequence = ?";
 constexpr const char* quarantine_message =
-    "INSERT INTO quarantined_messages(sequence, twin, component, accepted_ms, boot, uptime_ms, clock_synced, bytes, "
+    "INSERT INTO quarantined_messages(sequence, twin, component, source, accepted_ms, boot, uptime_ms, clock_synced, "
+    "bytes, "
     "body_digest, checksum, quarantined_ms, status, attempts, reason, error_code, error_message, message_id, "
     "source_time, "
-    "traceparent, tracestate, body) SELECT sequence, twin, component, accepted_ms, boot, uptime_ms, clock_synced, "
+    "traceparent, tracestate, body) SELECT sequence, twin, component, source, accepted_ms, boot, uptime_ms, "
+    "clock_synced, "
     "bytes, "
     "body_digest, checksum, ?2, ?3, ?4, ?5, ?6, ?7, message_id, source_time, traceparent, tracestate, body FROM "
     "messages "
@@ -37,10 +39,14 @@ constexpr const char* get_notes =
     "SELECT twin, state, since_ms, retry_at_ms, status, error_code FROM lane_notes ORDER BY twin";
 constexpr const char* put_figures =
     "UPDATE figures SET next_sequence = ?, queued_messages = ?, queued_bytes = ?, accepted = ?, duplicates = ?, "
-    "delivered = ?, quarantined = ?, dropped = ?, quarantine_messages = ? WHERE one = 1";
+    "delivered = ?, quarantined = ?, dropped = ?, quarantine_messages = ?, sources = ? WHERE one = 1";
 constexpr const char* get_figures =
     "SELECT next_sequence, queued_messages, queued_bytes, accepted, duplicates, delivered, quarantined, dropped, "
-    "quarantine_messages FROM figures WHERE one = 1";
+    "quarantine_messages, sources FROM figures WHERE one = 1";
+constexpr const char* parse_sources =
+    "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)";
+constexpr const char* count_sources =  // a scan: only where the figures are wrong
+    "SELECT source, count(*), sum(bytes) FROM messages GROUP BY source ORDER BY source";
 constexpr const char* read_messages =  // by row number: no index, no sort; order as in Columns
     "SELECT sequence, twin, component, accepted_ms, checksum, message_id, source_time, traceparent, tracestate, body "
     "FROM messages WHERE sequence > ? AND sequence <= ? ORDER BY sequence";

@@ -12,6 +12,9 @@ using Sequence = std::uint64_t;
 // A twin's number in the store's look-up table: small, stable for the life of the store. One twin, one lane.
 using TwinNumber = std::uint32_t;
 
+// A socket's number in the store's look-up table; 0: none that is known.
+using SourceNumber = std::uint32_t;
+
 // What the application sent, byte for byte. An empty optional header means it was absent.
 struct Telemetry {
   std::string twin;       // path bytes as received: %2F stays %2F

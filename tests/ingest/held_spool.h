@@ -22,15 +22,14 @@ class HeldSpool final : public Spool {
     done(answer);
   }
 
-  void append(Telemetry message, Appended done) override {
+  void append(Source, Telemetry message, Appended done) override {
     appended.push_back(std::move(message));
     waiting_.push_back(std::move(done));
   }
 
   void on_committed(Committed) override {}
   void on_unrecorded_fell(std::function<void()>) override {}
-  void append_batch(std::vector<Telemetry>, std::function<void(tl::expected<std::vector<Receipt>, Refused>)>) override {
-  }
+  void append_batch(Source, std::vector<Telemetry>, BatchAppended) override {}
   void finish(Finished) override {}
   void note_lane(LaneNote) override {}
   void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {}

@@ -56,7 +56,7 @@ class TestSpool {
   }
 
   Result<void> try_open() {
-    Result<std::unique_ptr<Spool>> opened = Spool::open(config, loop, Spool::Writer::none, clocks.get());
+    Result<std::unique_ptr<Spool>> opened = Spool::open(config, loop, Spool::Writer::none, clocks.get(), sources);
     if (!opened) return tl::unexpected(opened.error());
     spool = std::move(*opened);
     spool->on_committed([this](std::vector<Message>&& messages) {
@@ -97,16 +97,16 @@ class TestSpool {
     for (int turn = 0; turn < 3; ++turn) loop.run_turn();
   }
 
-  Answer append(Telemetry message) {
+  Answer append(Telemetry message, Source source = kNoSource) {
     std::optional<Answer> answer;
-    spool->append(std::move(message), [&](Answer given) { answer = std::move(given); });
+    spool->append(source, std::move(message), [&](Answer given) { answer = std::move(given); });
     commit();
     ENSURE(answer);
     return *answer;
   }
-  tl::expected<std::vector<Receipt>, Refused> append_batch(std::vector<Telemetry> messages) {
+  tl::expected<std::vector<Receipt>, Refused> append_batch(std::vector<Telemetry> messages, Source source = kNoSource) {
     std::optional<tl::expected<std::vector<Receipt>, Refused>> answer;
-    spool->append_batch(std::move(messages), [&](auto given) { answer = std::move(given); });
+    spool->append_batch(source, std::move(messages), [&](auto given) { answer = std::move(given); });
     commit();
     ENSURE(answer);
     return *answer;
@@ -151,6 +151,7 @@ class TestSpool {
   TempDir dir;
   TestClocks clocks;
   StoreConfig config;
+  std::vector<SourceConfig> sources;
   net::EventLoop loop{net::EventLoop::Clock::manual};
   std::unique_ptr<Spool> spool;
   std::vector<Message> committed;

@@ -63,10 +63,8 @@ class FakeSpool final : public Spool {
 
   void on_committed(Committed committed) override { committed_ = std::move(committed); }
   void on_unrecorded_fell(std::function<void()> callback) override { unrecorded_fell_ = std::move(callback); }
-  void append(Telemetry, Appended) override { ENSURE(false); }
-  void append_batch(std::vector<Telemetry>, std::function<void(tl::expected<std::vector<Receipt>, Refused>)>) override {
-    ENSURE(false);
-  }
+  void append(Source, Telemetry, Appended) override { ENSURE(false); }
+  void append_batch(Source, std::vector<Telemetry>, BatchAppended) override { ENSURE(false); }
   void finish(Finished how) override {
     finished.push_back(how);
     unrecorded_.push_back(std::move(how));

@@ -3,9 +3,26 @@
 #include <algorithm>
 #include <utility>
 
+#include "forward/endpoint_url.h"
 #include "tls/tls_stream.h"
 
 namespace twinspool::forward {
+
+namespace {
+
+Result<tls::Context> tls_context(const TlsConfig& config) {
+  if (config.min_version != "1.2" && config.min_version != "1.3") {
+    return fail(Errc::invalid, "tls.min_version '" + config.min_version + "': accepted are 1.2 and 1.3");
+  }
+  return tls::Context::client({
+      .ca_file = config.ca_file,
+      .cert_file = config.cert_file,
+      .key_file = config.key_file,
+      .min_version = config.min_version == "1.3" ? tls::Version::tls13 : tls::Version::tls12,
+  });
+}
+
+}  // namespace
 
 // One dial: look-up, then the addresses side by side, then TLS. It may be destroyed from inside `done`.
 class NetworkDialer::Attempt final : public net::Pending {
@@ -16,7 +33,7 @@ class NetworkDialer::Attempt final : public net::Pending {
         deadline_(dialer.loop_.timers(), [this] { on_deadline(); }),
         next_address_at_(dialer.loop_.timers(), [this] { connect_next(); }) {
     deadline_.set_after(dialer_.connect_timeout_);
-    step_ = dialer_.look_up_(dialer_.loop_, host(), dialer_.endpoint_.port,
+    step_ = dialer_.look_up_(dialer_.loop_, host(), dialer_.target_.port,
                              [this](Result<std::vector<net::Address>> found) { on_found(std::move(found)); });
   }
 
@@ -26,7 +43,8 @@ class NetworkDialer::Attempt final : public net::Pending {
   void on_found(Result<std::vector<net::Address>> found) {
     retire(std::move(step_));
     if (found && found->empty()) found = fail(Errc::unreachable, "cannot look up '" + host() + "': no address");
-    if (!found) return end(advised(std::move(found.error()), "check forward.endpoint and this gateway's DNS"));
+    if (!found)
+      return end(advised(std::move(found.error()), "check " + dialer_.target_.key + " and this gateway's DNS"));
     doing_ = Step::connect;
     addresses_ = std::move(*found);
     const auto first = static_cast<std::ptrdiff_t>(dialer_.bad_handshakes_ % addresses_.size());
@@ -47,26 +65,31 @@ class NetworkDialer::Attempt final : public net::Pending {
   void on_connected(std::size_t index, Result<std::unique_ptr<net::Stream>> connected) {
     retire(std::move(connecting_[index]));
     --under_way_;
-    if (connected) return shake_hands(std::move(*connected));
+    if (connected) return on_transport(std::move(*connected));
     failures_ += (failures_.empty() ? "" : "; ") + connected.error().what;
     if (connecting_.size() < addresses_.size()) return connect_next();
     if (under_way_ > 0) return;
     connected.error().what = "cannot reach " + host() + ": " + failures_;
-    end(advised(std::move(connected.error()), kPathAdvice));
+    end(advised(std::move(connected.error()), path_advice()));
+  }
+
+  void on_transport(std::unique_ptr<net::Stream> transport) {
+    next_address_at_.cancel();
+    connecting_.clear();  // the one that called was retired
+    if (!dialer_.context_) return end(std::move(transport));
+    shake_hands(std::move(transport));
   }
 
   void shake_hands(std::unique_ptr<net::Stream> transport) {
     doing_ = Step::handshake;
-    next_address_at_.cancel();
-    connecting_.clear();  // the one that called was retired
-    step_ = tls::connect_tls(dialer_.loop_, std::move(transport), dialer_.context_, dialer_.server_name_,
+    step_ = tls::connect_tls(dialer_.loop_, std::move(transport), *dialer_.context_, dialer_.target_.server_name,
                              [this](Result<std::unique_ptr<net::Stream>> encrypted) {
                                retire(std::move(step_));
                                if (!encrypted) ++dialer_.bad_handshakes_;
                                if (!encrypted && encrypted.error().code != Errc::tls) {
                                  Error& error = encrypted.error();
                                  error.what = "the TLS handshake with " + host() + " failed: " + error.what;
-                                 return end(advised(std::move(error), kPathAdvice));
+                                 return end(advised(std::move(error), path_advice()));
                                }
                                end(std::move(encrypted));
                              });
@@ -81,10 +104,10 @@ class NetworkDialer::Attempt final : public net::Pending {
       case Step::look_up:
         return end(advised({Errc::timeout, "the look-up of '" + host() + "'" + late}, "check this gateway's DNS"));
       case Step::connect:
-        return end(advised({Errc::timeout, "connecting to " + host() + " (" + tried() + ")" + late}, kPathAdvice));
+        return end(advised({Errc::timeout, "connecting to " + host() + " (" + tried() + ")" + late}, path_advice()));
       case Step::handshake:
         ++dialer_.bad_handshakes_;
-        return end(advised({Errc::timeout, "the TLS handshake with " + host() + late}, kPathAdvice));
+        return end(advised({Errc::timeout, "the TLS handshake with " + host() + late}, path_advice()));
     }
   }
 
@@ -94,10 +117,10 @@ class NetworkDialer::Attempt final : public net::Pending {
     return text;
   }
 
-  const std::string& host() const { return dialer_.endpoint_.host; }
+  const std::string& host() const { return dialer_.target_.host; }
 
-  static tl::unexpected<Error> advised(Error error, const char* advice) {
-    error.what += std::string("; ") + advice;
+  static tl::unexpected<Error> advised(Error error, const std::string& advice) {
+    error.what += "; " + advice;
     return tl::unexpected<Error>(std::move(error));
   }
 
@@ -110,8 +133,9 @@ class NetworkDialer::Attempt final : public net::Pending {
     done(std::move(result));  // last: it may end this object
   }
 
-  static constexpr const char* kPathAdvice =
-      "check the host and port of forward.endpoint, and the firewalls on the way";
+  std::string path_advice() const {
+    return "check the host and port of " + dialer_.target_.key + ", and the firewalls on the way";
+  }
 
   NetworkDialer& dialer_;
   Dialed done_;
@@ -125,32 +149,37 @@ class NetworkDialer::Attempt final : public net::Pending {
   std::vector<std::unique_ptr<net::Pending>> connecting_;  // one an address, in their order
 };
 
-NetworkDialer::NetworkDialer(net::EventLoop& loop, EndpointUrl endpoint, std::string server_name, tls::Context context,
+NetworkDialer::NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<tls::Context> context,
                              Duration connect_timeout, LookUp look_up)
     : loop_(loop),
-      endpoint_(std::move(endpoint)),
-      server_name_(std::move(server_name)),
+      target_(std::move(target)),
       context_(std::move(context)),
       connect_timeout_(connect_timeout),
       look_up_(std::move(look_up)) {}
 
 Result<std::unique_ptr<NetworkDialer>> NetworkDialer::create(net::EventLoop& loop, const ForwardConfig& config,
                                                              LookUp look_up) {
-  auto endpoint = parse_endpoint(config.endpoint);
+  const auto endpoint = parse_endpoint(config.endpoint);
   if (!endpoint) return tl::unexpected<Error>(endpoint.error());
-  if (config.tls.min_version != "1.2" && config.tls.min_version != "1.3") {
-    return fail(Errc::invalid, "tls.min_version '" + config.tls.min_version + "': accepted are 1.2 and 1.3");
+  return create(loop,
+                DialTarget{.host = endpoint->host,
+                           .port = endpoint->port,
+                           .server_name = config.tls.server_name,
+                           .key = "forward.endpoint"},
+                config, std::move(look_up));
+}
+
+Result<std::unique_ptr<NetworkDialer>> NetworkDialer::create(net::EventLoop& loop, DialTarget target,
+                                                             const ForwardConfig& config, LookUp look_up) {
+  if (target.server_name.empty()) target.server_name = target.host;
+  std::optional<tls::Context> context;
+  if (target.transport == DialTarget::Transport::tls) {
+    auto made = tls_context(config.tls);
+    if (!made) return tl::unexpected<Error>(made.error());
+    context = std::move(*made);
   }
-  auto context = tls::Context::client({
-      .ca_file = config.tls.ca_file,
-      .cert_file = config.tls.cert_file,
-      .key_file = config.tls.key_file,
-      .min_version = config.tls.min_version == "1.3" ? tls::Version::tls13 : tls::Version::tls12,
-  });
-  if (!context) return tl::unexpected<Error>(context.error());
-  const std::string server_name = config.tls.server_name.empty() ? endpoint->host : config.tls.server_name;
-  return std::unique_ptr<NetworkDialer>(new NetworkDialer(loop, std::move(*endpoint), server_name, std::move(*context),
-                                                          config.connect_timeout, std::move(look_up)));
+  return std::unique_ptr<NetworkDialer>(
+      new NetworkDialer(loop, std::move(target), std::move(context), config.connect_timeout, std::move(look_up)));
 }
 
 std::unique_ptr<net::Pending> NetworkDialer::dial(Dialed done) {

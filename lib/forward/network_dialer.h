@@ -1,4 +1,5 @@
-// Dialer over the network: look-up → TCP to whichever address answers first → TLS, under one deadline.
+// Dialer over the network: look-up → TCP to whichever address answers first → TLS, under one deadline. To the cloud, to
+// the token endpoint, or without TLS to the managed-identity endpoint of this machine.
 //
 // The addresses are tried in the resolver's order. The next one is begun when the one before failed or has not answered
 // for kNextAddressAfter, and the first connection that stands is taken: an address from which nothing comes back, as
@@ -8,12 +9,12 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/config.h"
 #include "forward/dialer.h"
-#include "forward/endpoint_url.h"
 #include "net/event_loop.h"
 #include "tls/engine.h"
 
@@ -27,10 +28,14 @@ class NetworkDialer final : public Dialer {
       std::function<std::unique_ptr<net::Pending>(net::EventLoop& loop, const std::string& host, std::uint16_t port,
                                                   std::function<void(Result<std::vector<net::Address>>)> done)>;
 
-  // Errc::invalid for a bad endpoint or TLS files that cannot be used. `loop` outlives the dialer; a test has a look-up
-  // of its own.
+  // To forward.endpoint. Errc::invalid for a bad endpoint or TLS files that cannot be used. `loop` outlives the dialer;
+  // a test has a look-up of its own.
   static Result<std::unique_ptr<NetworkDialer>> create(net::EventLoop& loop, const ForwardConfig& config,
                                                        LookUp look_up = net::look_up);
+
+  // To anywhere, with the deadline and the TLS files of `config`, whose endpoint and server_name do not matter here.
+  static Result<std::unique_ptr<NetworkDialer>> create(net::EventLoop& loop, DialTarget target,
+                                                       const ForwardConfig& config, LookUp look_up = net::look_up);
 
   // Errc::unreachable, Errc::tls, Errc::closed or Errc::timeout, naming the host, the step and what to look at. The
   // dialer outlives the Pending.
@@ -38,13 +43,12 @@ class NetworkDialer final : public Dialer {
 
  private:
   class Attempt;
-  NetworkDialer(net::EventLoop& loop, EndpointUrl endpoint, std::string server_name, tls::Context context,
-                Duration connect_timeout, LookUp look_up);
+  NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<tls::Context> context, Duration connect_timeout,
+                LookUp look_up);
 
   net::EventLoop& loop_;
-  const EndpointUrl endpoint_;
-  const std::string server_name_;
-  tls::Context context_;
+  const DialTarget target_;
+  std::optional<tls::Context> context_;  // nullopt: plain
   const Duration connect_timeout_;
   const LookUp look_up_;
   std::size_t bad_handshakes_ = 0;

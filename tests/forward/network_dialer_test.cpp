@@ -125,6 +125,7 @@ struct Fixture {
   std::optional<Dialed> dialed;
   std::unique_ptr<net::Pending> pending;
   bool look_up_hangs = false;
+  std::optional<DialTarget> target;  // nullopt: forward.endpoint
 
   Fixture() {
     config.endpoint = "https://cloud.test:8443";
@@ -148,7 +149,8 @@ struct Fixture {
           });
         };
       }
-      auto made = NetworkDialer::create(loop, config, std::move(look_up));
+      auto made = target ? NetworkDialer::create(loop, *target, config, std::move(look_up))
+                         : NetworkDialer::create(loop, config, std::move(look_up));
       REQUIRE(made);
       dialer = std::move(*made);
     }
@@ -336,6 +338,48 @@ TEST_CASE_METHOD(Fixture, "a dial may be given up in every step", "[forward][dia
     run_turns(loop, 20);
     CHECK(dialed.has_value() == before);
   }
+}
+
+TEST_CASE_METHOD(Fixture, "another host than the endpoint's is verified by its own name, and advice names its own key",
+                 "[forward][dialer]") {
+  config.tls.server_name = "pinned.test";  // of the endpoint alone
+  target = DialTarget{.host = "cloud.test", .port = 8443, .server_name = {}, .key = "auth.authority"};
+  SECTION("reached") {
+    TlsServer server(loop, "one");
+    addresses = {address("127.0.0.1", server.port())};
+    begin();
+    CHECK(greeting() == "hello one");
+  }
+  SECTION("not reached") {
+    const ClosedPort closed;
+    addresses = {address("127.0.0.1", closed.port())};
+    begin();
+    contains(failure(), "; check the host and port of auth.authority, and the firewalls on the way");
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "a plain target is connected without a handshake", "[forward][dialer]") {
+  RecordingObserver peer;
+  std::unique_ptr<net::Stream> accepted;
+  const auto listener =
+      net::Listener::listen_tcp(loop, "127.0.0.1", 0, [&](std::unique_ptr<net::Stream> stream, net::PeerCredentials) {
+        accepted = std::move(stream);
+        accepted->start(peer);
+      });
+  REQUIRE(listener);
+  config.tls.ca_file = "/nowhere/ca.pem";  // not looked at
+  target = DialTarget{.host = "127.0.0.1",
+                      .port = (*listener)->port(),
+                      .transport = DialTarget::Transport::plain,
+                      .server_name = {},
+                      .key = "IDENTITY_ENDPOINT"};
+  begin();
+  REQUIRE(run());
+  REQUIRE(dialed->has_value());
+  RecordingObserver observer;
+  (**dialed)->start(observer);
+  (**dialed)->write("GET / HTTP/1.1\r\n");
+  REQUIRE(run_until(loop, [&] { return peer.received == "GET / HTTP/1.1\r\n"; }));
 }
 
 TEST_CASE("a dialer is refused with the key that is wrong", "[forward][dialer]") {

@@ -1,0 +1,12 @@
+// Base64 (RFC 4648). Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace twinspool {
+
+std::string base64(std::string_view bytes);     // with +, / and padding: HTTP Basic authentication
+std::string base64url(std::string_view bytes);  // with - and _, without padding: JSON web tokens
+
+}  // namespace twinspool

@@ -1,12 +1,9 @@
-// Name look-up and connecting, both of socket.h.
+// Connecting, of socket.h.
 #include <arpa/inet.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <sys/un.h>
 
-#include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "net/socket.h"
 #include "net/socket_stream.h"
@@ -14,79 +11,7 @@
 namespace twinspool::net {
 namespace {
 
-using LookedUp = std::function<void(Result<std::vector<Address>>)>;
 using Connected = std::function<void(Result<std::unique_ptr<Stream>>)>;
-
-bool same(const Address& left, const Address& right) {
-  return std::memcmp(&left.storage, &right.storage, sizeof left.storage) == 0;
-}
-
-std::vector<Address> addresses_in(const addrinfo* list) {
-  std::vector<Address> found;
-  for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
-    if (entry->ai_family != AF_INET && entry->ai_family != AF_INET6) continue;
-    Address address;
-    std::memcpy(&address.storage, entry->ai_addr, std::min<std::size_t>(entry->ai_addrlen, sizeof address.storage));
-    if (std::none_of(found.begin(), found.end(), [&](const Address& known) { return same(known, address); })) {
-      found.push_back(address);
-    }
-  }
-  return found;
-}
-
-class LookUp final : public Pending {
- public:
-  LookUp(EventLoop& loop, const std::string& host, std::uint16_t port, LookedUp done)
-      : host_(host), done_(std::move(done)), failing_(loop, [this] { finish(failed_with_, {}); }) {
-    auto request = std::make_unique<Request>();
-    request->owner = this;
-    request->raw.data = request.get();
-    addrinfo hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICSERV;
-    failed_with_ =
-        uv_getaddrinfo(loop.raw(), &request->raw, &LookUp::on_done, host.c_str(), std::to_string(port).c_str(), &hints);
-    if (failed_with_ == 0) {
-      request_ = request.release();
-    } else {
-      failing_.post();
-    }
-  }
-
-  ~LookUp() override {
-    if (request_ == nullptr) return;
-    request_->owner = nullptr;
-    uv_cancel(reinterpret_cast<uv_req_t*>(&request_->raw));  // one that runs already ends by itself
-  }
-
- private:
-  struct Request {  // libuv's until on_done, which outlives a LookUp that was cancelled
-    uv_getaddrinfo_t raw{};
-    LookUp* owner = nullptr;
-  };
-
-  static void on_done(uv_getaddrinfo_t* raw, int status, addrinfo* list) {
-    const std::unique_ptr<Request> request(static_cast<Request*>(raw->data));
-    const std::unique_ptr<addrinfo, decltype(&uv_freeaddrinfo)> owned(list, &uv_freeaddrinfo);
-    if (request->owner == nullptr) return;
-    request->owner->request_ = nullptr;
-    request->owner->finish(status, addresses_in(list));
-  }
-
-  void finish(int status, std::vector<Address> found) {
-    const LookedUp done = std::move(done_);  // which may destroy this
-    if (status == 0 && !found.empty()) return done(std::move(found));
-    const std::string reason = status == 0 ? "no address" : uv_strerror(status);
-    done(fail(Errc::unreachable, "cannot look up '" + host_ + "': " + reason));
-  }
-
-  const std::string host_;
-  LookedUp done_;
-  int failed_with_ = 0;
-  Request* request_ = nullptr;
-  Deferred failing_;
-};
 
 class Connect final : public Pending {
  public:
@@ -154,10 +79,6 @@ std::string Address::text() const {
   const auto* address = reinterpret_cast<const sockaddr_in*>(&storage);
   uv_ip4_name(address, name.data(), name.size());
   return std::string(name.data()) + ":" + std::to_string(ntohs(address->sin_port));
-}
-
-std::unique_ptr<Pending> look_up(EventLoop& loop, const std::string& host, std::uint16_t port, LookedUp done) {
-  return std::make_unique<LookUp>(loop, host, port, std::move(done));
 }
 
 std::unique_ptr<Pending> connect_tcp(EventLoop& loop, const Address& address, Connected done) {

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 
 #include "net/event_loop.h"
 #include "net/stream.h"
+#include "util/time.h"
 
 namespace twinspool::net {
 
@@ -27,7 +29,14 @@ class Pending {
   virtual ~Pending() = default;
 };
 
-// Looks `host` up on libuv's thread pool: all addresses, in the resolver's order, none twice.
+// Looks `host` up: all addresses, in the resolver's order, none twice. An address as text needs no resolver.
+//
+// getaddrinfo cannot be cancelled and takes as long as the resolver lets it, so each look-up has a thread of its own,
+// which nobody waits for: neither other look-ups, nor the end of the loop or of the process. Who asks the same within
+// kLookUpShared gets the answer of the look-up under way. Errc::unreachable: no address; Errc::full: kLookUpsMax of
+// the process are under way.
+constexpr std::size_t kLookUpsMax = 16;
+constexpr Duration kLookUpShared = std::chrono::seconds(10);
 std::unique_ptr<Pending> look_up(EventLoop& loop, const std::string& host, std::uint16_t port,
                                  std::function<void(Result<std::vector<Address>>)> done);
 

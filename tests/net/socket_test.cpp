@@ -212,23 +212,6 @@ TEST_CASE("pending operations can be given up at any time", "[net][socket]") {
   run_turns(net.loop, 20);
 }
 
-TEST_CASE("a look-up gives every address once and an unknown host is unreachable", "[net][socket]") {
-  Net net;
-  std::optional<Result<std::vector<Address>>> found;
-  auto pending = look_up(net.loop, "::1", 8443, [&](auto result) { found = std::move(result); });
-  REQUIRE(net.run([&] { return found.has_value(); }));
-  REQUIRE(found->has_value());
-  REQUIRE((*found)->size() == 1);
-  CHECK((**found)[0].text() == "[::1]:8443");
-
-  found.reset();
-  pending = look_up(net.loop, "not a host name", 1, [&](auto result) { found = std::move(result); });
-  REQUIRE(net.run([&] { return found.has_value(); }));
-  REQUIRE_FALSE(found->has_value());
-  CHECK(found->error().code == Errc::unreachable);
-  CHECK(found->error().what.find("'not a host name'") != std::string::npos);
-}
-
 TEST_CASE("a stale socket file is replaced and removed at the end", "[net][listener]") {
   TempDir dir;
   const std::string path = dir.file("a.sock");

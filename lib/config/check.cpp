@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "config/proxy.h"
 #include "config/units.h"
 
 namespace twinspool {
@@ -119,6 +120,7 @@ class Checker {
                fmt::format("{} is more than forward.retry.max, which is {}; at most that is accepted",
                            duration_text(forward.retry.initial), duration_text(forward.retry.max)));
     }
+    check_proxy();
     const TlsConfig& tls = forward.tls;
     if (tls.cert_file.empty() != tls.key_file.empty()) {
       problem_(
@@ -130,6 +132,16 @@ class Checker {
       problem_("forward.tls.server_name", fmt::format("\"{}\" is not a host's name; one is accepted, or \"\" for the "
                                                       "endpoint's host",
                                                       tls.server_name));
+    }
+  }
+
+  void check_proxy() {
+    const ForwardConfig& forward = config_.forward;
+    if (!forward.proxy.empty()) {
+      if (const auto proxy = parse_proxy(forward.proxy); !proxy) problem_("forward.proxy", proxy.error().what);
+    }
+    for (const std::string& entry : forward.no_proxy) {
+      if (const auto why = why_bad_no_proxy(entry)) problem_("forward.no_proxy", *why);
     }
   }
 

@@ -27,8 +27,6 @@ constexpr NotYet kNotYet[] = {
     {"store.when_full", "reject"},
     {"store.keep_delivered", "0"},
     {"forward.pipeline", "1"},
-    {"forward.proxy", "\"\""},
-    {"forward.no_proxy", "[]"},
     {"forward.rate.messages", "0"},
     {"forward.rate.bytes", "0"},
     {"auth.kind", "none", "token_file"},

@@ -1,5 +1,5 @@
-// The network seam of the forwarder and of the token fetch: look-up → TCP → TLS under one deadline. The simulation has
-// a Dialer of its own.
+// The network seam of the forwarder and of the token fetch: look-up → TCP → proxy → TLS under one deadline. The
+// simulation has a Dialer of its own.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "forward/endpoint_url.h"
+#include "forward/proxy_tunnel.h"
 #include "tls/tls_stream.h"
 
 namespace twinspool::forward {
@@ -22,9 +23,18 @@ Result<tls::Context> tls_context(const TlsConfig& config) {
   });
 }
 
+Result<std::optional<ProxyUrl>> proxy_for(const DialTarget& target, const ForwardConfig& config) {
+  const bool direct = target.transport == DialTarget::Transport::plain || bypasses_proxy(config.no_proxy, target.host);
+  if (config.proxy.empty() || direct) return std::optional<ProxyUrl>();
+  auto proxy = parse_proxy(config.proxy);
+  if (!proxy) return fail(Errc::invalid, "forward.proxy: " + proxy.error().what);
+  return std::optional<ProxyUrl>(std::move(*proxy));
+}
+
 }  // namespace
 
-// One dial: look-up, then the addresses side by side, then TLS. It may be destroyed from inside `done`.
+// One dial: look-up of the first hop (the proxy, where there is one), then its addresses side by side, then the proxy's
+// CONNECT, then TLS. It may be destroyed from inside `done`.
 class NetworkDialer::Attempt final : public net::Pending {
  public:
   Attempt(NetworkDialer& dialer, Dialed done)
@@ -33,18 +43,17 @@ class NetworkDialer::Attempt final : public net::Pending {
         deadline_(dialer.loop_.timers(), [this] { on_deadline(); }),
         next_address_at_(dialer.loop_.timers(), [this] { connect_next(); }) {
     deadline_.set_after(dialer_.connect_timeout_);
-    step_ = dialer_.look_up_(dialer_.loop_, host(), dialer_.target_.port,
+    step_ = dialer_.look_up_(dialer_.loop_, hop_host(), proxy() ? proxy()->port : dialer_.target_.port,
                              [this](Result<std::vector<net::Address>> found) { on_found(std::move(found)); });
   }
 
  private:
-  enum class Step : std::uint8_t { look_up, connect, handshake };
+  enum class Step : std::uint8_t { look_up, connect, tunnel, handshake };
 
   void on_found(Result<std::vector<net::Address>> found) {
     retire(std::move(step_));
-    if (found && found->empty()) found = fail(Errc::unreachable, "cannot look up '" + host() + "': no address");
-    if (!found)
-      return end(advised(std::move(found.error()), "check " + dialer_.target_.key + " and this gateway's DNS"));
+    if (found && found->empty()) found = fail(Errc::unreachable, "cannot look up '" + hop_host() + "': no address");
+    if (!found) return end(advised(std::move(found.error()), "check " + hop_key() + " and this gateway's DNS"));
     doing_ = Step::connect;
     addresses_ = std::move(*found);
     const auto first = static_cast<std::ptrdiff_t>(dialer_.bad_handshakes_ % addresses_.size());
@@ -69,7 +78,7 @@ class NetworkDialer::Attempt final : public net::Pending {
     failures_ += (failures_.empty() ? "" : "; ") + connected.error().what;
     if (connecting_.size() < addresses_.size()) return connect_next();
     if (under_way_ > 0) return;
-    connected.error().what = "cannot reach " + host() + ": " + failures_;
+    connected.error().what = "cannot reach " + hop() + ": " + failures_;
     end(advised(std::move(connected.error()), path_advice()));
   }
 
@@ -77,7 +86,19 @@ class NetworkDialer::Attempt final : public net::Pending {
     next_address_at_.cancel();
     connecting_.clear();  // the one that called was retired
     if (!dialer_.context_) return end(std::move(transport));
+    if (proxy()) return ask_proxy(std::move(transport));
     shake_hands(std::move(transport));
+  }
+
+  void ask_proxy(std::unique_ptr<net::Stream> transport) {
+    doing_ = Step::tunnel;
+    step_ = open_tunnel(dialer_.loop_, std::move(transport), *proxy(), target_authority(),
+                        [this](Result<std::unique_ptr<net::Stream>> tunnel) {
+                          retire(std::move(step_));
+                          if (tunnel) return shake_hands(std::move(*tunnel));
+                          ++dialer_.bad_handshakes_;
+                          end(std::move(tunnel));
+                        });
   }
 
   void shake_hands(std::unique_ptr<net::Stream> transport) {
@@ -85,14 +106,19 @@ class NetworkDialer::Attempt final : public net::Pending {
     step_ = tls::connect_tls(dialer_.loop_, std::move(transport), *dialer_.context_, dialer_.target_.server_name,
                              [this](Result<std::unique_ptr<net::Stream>> encrypted) {
                                retire(std::move(step_));
-                               if (!encrypted) ++dialer_.bad_handshakes_;
-                               if (!encrypted && encrypted.error().code != Errc::tls) {
-                                 Error& error = encrypted.error();
-                                 error.what = "the TLS handshake with " + host() + " failed: " + error.what;
-                                 return end(advised(std::move(error), path_advice()));
-                               }
-                               end(std::move(encrypted));
+                               if (encrypted) return end(std::move(encrypted));
+                               ++dialer_.bad_handshakes_;
+                               end(handshake_failure(std::move(encrypted.error())));
                              });
+  }
+
+  tl::unexpected<Error> handshake_failure(Error error) const {
+    if (error.code == Errc::tls) {
+      error.what += through_proxy();
+      return tl::unexpected<Error>(std::move(error));
+    }
+    error.what = "the TLS handshake with " + host() + through_proxy() + " failed: " + error.what;
+    return advised(std::move(error), path_advice());
   }
 
   void on_deadline() {
@@ -102,12 +128,18 @@ class NetworkDialer::Attempt final : public net::Pending {
     const std::string late = " took longer than " + to_human(dialer_.connect_timeout_);
     switch (doing_) {
       case Step::look_up:
-        return end(advised({Errc::timeout, "the look-up of '" + host() + "'" + late}, "check this gateway's DNS"));
+        return end(advised({Errc::timeout, "the look-up of '" + hop_host() + "'" + late}, "check this gateway's DNS"));
       case Step::connect:
-        return end(advised({Errc::timeout, "connecting to " + host() + " (" + tried() + ")" + late}, path_advice()));
+        return end(advised({Errc::timeout, "connecting to " + hop() + " (" + tried() + ")" + late}, path_advice()));
+      case Step::tunnel:
+        ++dialer_.bad_handshakes_;
+        return end(advised(
+            {Errc::timeout, "the answer of the proxy " + proxy()->shown() + " to CONNECT " + target_authority() + late},
+            "check that it is an HTTP proxy and that it reaches that host"));
       case Step::handshake:
         ++dialer_.bad_handshakes_;
-        return end(advised({Errc::timeout, "the TLS handshake with " + host() + late}, path_advice()));
+        return end(
+            advised({Errc::timeout, "the TLS handshake with " + host() + through_proxy() + late}, path_advice()));
     }
   }
 
@@ -117,7 +149,17 @@ class NetworkDialer::Attempt final : public net::Pending {
     return text;
   }
 
+  const std::optional<ProxyUrl>& proxy() const { return dialer_.proxy_; }
   const std::string& host() const { return dialer_.target_.host; }
+  const std::string& hop_host() const { return proxy() ? proxy()->host : host(); }
+  std::string hop() const { return proxy() ? "the proxy " + proxy()->shown() : host(); }
+  std::string hop_key() const { return proxy() ? "forward.proxy" : dialer_.target_.key; }
+  std::string through_proxy() const { return proxy() ? " (through the proxy " + proxy()->shown() + ")" : ""; }
+
+  std::string target_authority() const {
+    const bool ipv6 = host().find(':') != std::string::npos;
+    return (ipv6 ? "[" + host() + "]" : host()) + ":" + std::to_string(dialer_.target_.port);
+  }
 
   static tl::unexpected<Error> advised(Error error, const std::string& advice) {
     error.what += "; " + advice;
@@ -134,7 +176,7 @@ class NetworkDialer::Attempt final : public net::Pending {
   }
 
   std::string path_advice() const {
-    return "check the host and port of " + dialer_.target_.key + ", and the firewalls on the way";
+    return "check the host and port of " + hop_key() + ", and the firewalls on the way";
   }
 
   NetworkDialer& dialer_;
@@ -149,10 +191,11 @@ class NetworkDialer::Attempt final : public net::Pending {
   std::vector<std::unique_ptr<net::Pending>> connecting_;  // one an address, in their order
 };
 
-NetworkDialer::NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<tls::Context> context,
-                             Duration connect_timeout, LookUp look_up)
+NetworkDialer::NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<ProxyUrl> proxy,
+                             std::optional<tls::Context> context, Duration connect_timeout, LookUp look_up)
     : loop_(loop),
       target_(std::move(target)),
+      proxy_(std::move(proxy)),
       context_(std::move(context)),
       connect_timeout_(connect_timeout),
       look_up_(std::move(look_up)) {}
@@ -178,8 +221,10 @@ Result<std::unique_ptr<NetworkDialer>> NetworkDialer::create(net::EventLoop& loo
     if (!made) return tl::unexpected<Error>(made.error());
     context = std::move(*made);
   }
-  return std::unique_ptr<NetworkDialer>(
-      new NetworkDialer(loop, std::move(target), std::move(context), config.connect_timeout, std::move(look_up)));
+  auto proxy = proxy_for(target, config);
+  if (!proxy) return tl::unexpected<Error>(proxy.error());
+  return std::unique_ptr<NetworkDialer>(new NetworkDialer(
+      loop, std::move(target), std::move(*proxy), std::move(context), config.connect_timeout, std::move(look_up)));
 }
 
 std::unique_ptr<net::Pending> NetworkDialer::dial(Dialed done) {

@@ -1,5 +1,8 @@
-// Dialer over the network: look-up → TCP to whichever address answers first → TLS, under one deadline. To the cloud, to
-// the token endpoint, or without TLS to the managed-identity endpoint of this machine.
+// Dialer over the network: look-up → TCP to whichever address answers first → the proxy's CONNECT, where
+// forward.proxy is set and forward.no_proxy does not say otherwise → TLS, under one deadline. To the cloud, to the
+// token endpoint, or without TLS and proxy to the managed-identity endpoint of this machine.
+//
+// Through a proxy the addresses are the proxy's, and the proxy looks the host up.
 //
 // The addresses are tried in the resolver's order. The next one is begun when the one before failed or has not answered
 // for kNextAddressAfter, and the first connection that stands is taken: an address from which nothing comes back, as
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "config/config.h"
+#include "config/proxy.h"
 #include "forward/dialer.h"
 #include "net/event_loop.h"
 #include "tls/engine.h"
@@ -37,17 +41,18 @@ class NetworkDialer final : public Dialer {
   static Result<std::unique_ptr<NetworkDialer>> create(net::EventLoop& loop, DialTarget target,
                                                        const ForwardConfig& config, LookUp look_up = net::look_up);
 
-  // Errc::unreachable, Errc::tls, Errc::closed or Errc::timeout, naming the host, the step and what to look at. The
-  // dialer outlives the Pending.
+  // Errc::unreachable, Errc::tls, Errc::closed, Errc::timeout, or Errc::refused where the proxy refuses: naming the
+  // host or the proxy, the step and what to look at. The dialer outlives the Pending.
   std::unique_ptr<net::Pending> dial(Dialed done) override;
 
  private:
   class Attempt;
-  NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<tls::Context> context, Duration connect_timeout,
-                LookUp look_up);
+  NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<ProxyUrl> proxy,
+                std::optional<tls::Context> context, Duration connect_timeout, LookUp look_up);
 
   net::EventLoop& loop_;
   const DialTarget target_;
+  const std::optional<ProxyUrl> proxy_;  // nullopt: none on the way to this target
   std::optional<tls::Context> context_;  // nullopt: plain
   const Duration connect_timeout_;
   const LookUp look_up_;

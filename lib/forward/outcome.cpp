@@ -27,11 +27,16 @@ bool starts_without_case(std::string_view text, std::string_view lower_prefix) {
   });
 }
 
+std::string_view without_byte_order_mark(std::string_view text) {
+  constexpr std::string_view kMark = "\xEF\xBB\xBF";
+  return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
+}
+
 // A page for people, made by a proxy or a captive portal: the cloud speaks JSON.
 bool is_page(const http::Response& answer) {
   const std::string_view type = trimmed(answer.headers.get("content-type").value_or(""));
   return starts_without_case(type, "text/html") || starts_without_case(type, "application/xhtml") ||
-         trimmed(answer.body).starts_with('<');
+         trimmed(without_byte_order_mark(answer.body)).starts_with('<');
 }
 
 // --- Retry-After ---
@@ -209,6 +214,10 @@ Outcome classify(const Error& error) {
   Outcome outcome{.verdict = Verdict::retry_path, .failure = FailureClass::path, .status = 0, .code = {}, .text = {}};
   if (error.code == Errc::timeout) outcome.failure = FailureClass::timeout;
   if (error.code == Errc::tls) outcome.failure = FailureClass::tls;
+  if (error.code == Errc::refused) {
+    outcome.verdict = Verdict::hold_endpoint;
+    outcome.failure = FailureClass::endpoint;
+  }
   outcome.text = printable(error.what, kAnswerTextBytesMax);
   return outcome;
 }

@@ -22,6 +22,7 @@ enum class Errc : std::uint8_t {
   tls,          // handshake or certificate
   storage,      // disk or database
   busy,         // somebody else holds it (a lock, a socket path)
+  refused,      // somebody on the way refuses us: it fails until a person mends it
 };
 
 struct Error {

@@ -125,6 +125,7 @@ struct Fixture {
   std::optional<Dialed> dialed;
   std::unique_ptr<net::Pending> pending;
   bool look_up_hangs = false;
+  std::string looked_up;
   std::optional<DialTarget> target;  // nullopt: forward.endpoint
 
   Fixture() {
@@ -143,7 +144,8 @@ struct Fixture {
     if (!dialer) {
       NetworkDialer::LookUp look_up = net::look_up;
       if (!addresses.empty() || look_up_hangs) {
-        look_up = [this](net::EventLoop& on, const std::string&, std::uint16_t, auto done) {
+        look_up = [this](net::EventLoop& on, const std::string& host, std::uint16_t port, auto done) {
+          looked_up = host + ":" + std::to_string(port);
           return std::make_unique<FixedLookUp>(on, [this, done = std::move(done)] {
             if (!look_up_hangs) done(addresses);
           });
@@ -380,6 +382,144 @@ TEST_CASE_METHOD(Fixture, "a plain target is connected without a handshake", "[f
   (**dialed)->start(observer);
   (**dialed)->write("GET / HTTP/1.1\r\n");
   REQUIRE(run_until(loop, [&] { return peer.received == "GET / HTTP/1.1\r\n"; }));
+}
+
+// --- through a proxy ---
+
+namespace {
+
+// A CONNECT proxy on a port of the kernel's choice, that leads every CONNECT to one server.
+class Proxy {
+ public:
+  Proxy(net::EventLoop& loop, std::uint16_t server_port) : loop_(loop), server_(address("127.0.0.1", server_port)) {
+    auto made = net::Listener::listen_tcp(loop, "127.0.0.1", 0, [this](auto stream, auto) {
+      Side& client = *clients_.emplace_back(std::make_unique<Side>());
+      client.proxy = this;
+      client.stream = std::move(stream);
+      client.stream->start(client);
+    });
+    REQUIRE(made);
+    listener_ = std::move(*made);
+  }
+  std::uint16_t port() const { return listener_->port(); }
+
+  std::string answer = "HTTP/1.1 200 Connection established\r\n\r\n";  // empty: says nothing
+  std::string asked;                                                   // the head of the newest CONNECT
+
+ private:
+  struct Side final : net::Stream::Observer {
+    void on_bytes(std::string_view bytes) override {
+      if (other) return other->stream->write(std::string(bytes));
+      head += bytes;
+      if (head.ends_with("\r\n\r\n")) proxy->connect(*this);
+    }
+    void on_end() override {}
+    void on_drained() override {}
+    void on_failed(const Error&) override {}
+    Proxy* proxy = nullptr;
+    std::string head;
+    std::unique_ptr<net::Stream> stream;
+    Side* other = nullptr;
+    std::unique_ptr<Side> server;
+    std::unique_ptr<net::Pending> connecting;
+  };
+
+  void connect(Side& client) {
+    asked = client.head;
+    if (!answer.starts_with("HTTP/1.1 200")) {
+      if (!answer.empty()) client.stream->write(answer);
+      return;
+    }
+    client.connecting = net::connect_tcp(loop_, server_, [this, &client](auto connected) {
+      REQUIRE(connected);
+      loop_.retire(std::move(client.connecting));
+      client.server = std::make_unique<Side>();
+      client.server->stream = std::move(*connected);
+      client.server->other = &client;
+      client.server->stream->start(*client.server);
+      client.other = client.server.get();
+      client.stream->write(answer);
+    });
+  }
+
+  net::EventLoop& loop_;
+  const net::Address server_;
+  std::vector<std::unique_ptr<Side>> clients_;
+  std::unique_ptr<net::Listener> listener_;
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "through a proxy the host's name goes to the proxy and TLS ends at the host",
+                 "[forward][dialer][proxy]") {
+  TlsServer server(loop, "one");
+  Proxy proxy(loop, server.port());
+  addresses = {address("127.0.0.1", proxy.port())};
+  config.proxy = "http://gateway:hunter2@proxy.test:" + std::to_string(proxy.port());
+  begin();
+  CHECK(greeting() == "hello one");
+  CHECK(proxy.asked.starts_with("CONNECT cloud.test:8443 HTTP/1.1\r\nHost: cloud.test:8443\r\n"));
+  CHECK(looked_up == "proxy.test:" + std::to_string(proxy.port()));
+}
+
+TEST_CASE_METHOD(Fixture, "a host of no_proxy is reached without the proxy", "[forward][dialer][proxy]") {
+  TlsServer server(loop, "one");
+  addresses = {address("127.0.0.1", server.port())};
+  config.proxy = "http://proxy.test:3128";
+  config.no_proxy = {".test"};
+  begin();
+  CHECK(greeting() == "hello one");
+  CHECK(looked_up == "cloud.test:8443");
+}
+
+TEST_CASE_METHOD(Fixture, "what goes wrong on the way names the proxy and the step", "[forward][dialer][proxy]") {
+  TlsServer server(loop, "one", world().ca.issue("inner", CertificateRequest::for_hosts({"inner.test"})));
+  Proxy proxy(loop, server.port());
+  const std::string port = std::to_string(proxy.port());
+  addresses = {address("127.0.0.1", proxy.port())};
+  config.proxy = "http://gateway:hunter2@proxy.test:" + port;
+  SECTION("the proxy refuses") {
+    proxy.answer = "HTTP/1.1 403 Forbidden\r\n\r\n";
+    begin();
+    const Error error = failure();
+    CHECK(error.code == Errc::refused);
+    contains(error, "the proxy proxy.test:" + port + " refused CONNECT cloud.test:8443: HTTP 403 Forbidden");
+  }
+  SECTION("the proxy hangs") {
+    proxy.answer = "";
+    begin();
+    REQUIRE(run_until(loop, [&] { return !proxy.asked.empty(); }));
+    run_turns(loop, 20);
+    loop.advance(10s);
+    const Error error = failure();
+    CHECK(error.code == Errc::timeout);
+    contains(error, "the answer of the proxy proxy.test:" + port + " to CONNECT cloud.test:8443 took longer than 10s");
+  }
+  SECTION("the certificate behind it is wrong") {
+    begin();
+    const Error error = failure();
+    CHECK(error.code == Errc::tls);
+    contains(error, "is not for the host cloud.test but for inner.test");
+    contains(error, "(through the proxy proxy.test:" + port + ")");
+  }
+  SECTION("nobody listens there") {
+    const ClosedPort closed;
+    addresses = {address("127.0.0.1", closed.port())};
+    begin();
+    const Error error = failure();
+    CHECK(error.code == Errc::unreachable);
+    contains(error, "cannot reach the proxy proxy.test:" + port);
+    contains(error, "check the host and port of forward.proxy, and the firewalls on the way");
+  }
+  SECTION("its name is unknown") {
+    addresses.clear();
+    config.proxy = "http://no-such-proxy.invalid:3128";
+    begin();
+    const Error error = failure();
+    contains(error, "cannot look up 'no-such-proxy.invalid'");
+    contains(error, "; check forward.proxy and this gateway's DNS");
+  }
+  CHECK(dialed->error().what.find("hunter2") == std::string::npos);
 }
 
 TEST_CASE("a dialer is refused with the key that is wrong", "[forward][dialer]") {

@@ -182,6 +182,13 @@ TEST_CASE("a connection that failed says nothing about its message", "[forward][
   CHECK(failed(Errc::closed).failure == FailureClass::path);
 }
 
+TEST_CASE("a proxy that refuses holds everything until somebody mends it", "[forward][outcome]") {
+  const Outcome outcome = forward::classify(Error{Errc::refused, "the proxy wants a password"});
+  CHECK(outcome.verdict == Verdict::hold_endpoint);
+  CHECK(outcome.failure == FailureClass::endpoint);
+  CHECK(outcome.text == "the proxy wants a password");
+}
+
 TEST_CASE("printable text is one line of valid UTF-8, cut at a whole character", "[forward][outcome]") {
   CHECK(printable("grün\t\x7f\r\n", 100) == "grün????");
   CHECK(printable("a\xff\xc3z", 100) == "a??z");

@@ -174,7 +174,7 @@ Result<void> Engine::Impl::failed(int result, const char* doing) {
   broken = true;
   // Where a resumed session is what the server does not like, the next handshake is a full one.
   if (SSL_is_init_finished(ssl.get()) != 1) context->sessions.erase(server_name);
-  const std::string reason = take_openssl_error();
+  const std::string reason = take_openssl_error(server_name.empty() ? Advice::none : Advice::to_client);
   const std::string with = server_name.empty() ? "" : " with " + server_name;
   if (!fault) return fail(Errc::tls, doing + with + " failed: " + reason);
   return fail(Errc::tls,

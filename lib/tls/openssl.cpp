@@ -62,13 +62,44 @@ std::string names_of(const X509* certificate) {
   return text.empty() ? "no host" : text;
 }
 
+// What a client can do about it: not every alert says plainly what the server misses.
+std::string_view advice_for(int reason) {
+  switch (reason) {
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_HTTP_REQUEST:
+    case SSL_R_PACKET_LENGTH_TOO_LONG:
+      return "; what answers there does not speak TLS: check the host and the port";
+    case SSL_R_UNSUPPORTED_PROTOCOL:
+    case SSL_R_TLSV1_ALERT_PROTOCOL_VERSION:
+    case SSL_R_NO_PROTOCOLS_AVAILABLE:
+      return "; the server knows no version that forward.tls.min_version allows";
+    case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+      return "; the server wants a client certificate: forward.tls.cert_file and key_file";
+    case SSL_R_SSLV3_ALERT_HANDSHAKE_FAILURE:
+      return "; no common cipher, or the server wants a client certificate (forward.tls.cert_file and key_file)";
+    case SSL_R_SSLV3_ALERT_BAD_CERTIFICATE:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_EXPIRED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_REVOKED:
+    case SSL_R_SSLV3_ALERT_CERTIFICATE_UNKNOWN:
+    case SSL_R_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE:
+    case SSL_R_TLSV1_ALERT_UNKNOWN_CA:
+    case SSL_R_TLSV1_ALERT_ACCESS_DENIED:
+      return "; the server does not accept this gateway's client certificate (forward.tls.cert_file)";
+    default:
+      return {};
+  }
+}
+
 }  // namespace
 
-std::string take_openssl_error() {
+std::string take_openssl_error(Advice advice) {
   const unsigned long code = ERR_get_error();  // the first of the queue is the cause, the rest is who passed it on
   ERR_clear_error();
   const char* reason = code == 0 ? nullptr : ERR_reason_error_string(code);
-  return reason != nullptr ? reason : "unknown error";
+  if (reason == nullptr) return "unknown error";
+  const bool is_tls = ERR_GET_LIB(code) == ERR_LIB_SSL && advice == Advice::to_client;
+  const std::string_view what_to_do = is_tls ? advice_for(ERR_GET_REASON(code)) : std::string_view{};
+  return std::string(reason).append(what_to_do);
 }
 
 CertificateFault fault_of(X509_STORE_CTX* verification) {
@@ -103,6 +134,18 @@ std::string explain(const CertificateFault& fault, const std::string& wanted_hos
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+      return which + " is from an authority that is not trusted here (" + fault.issuer + "; " +
+             X509_verify_cert_error_string(fault.code) +
+             "): where that authority is the right one, name its certificate in forward.tls.ca_file; or the server "
+             "does "
+             "not send the certificates between its own and the authority's";
+    case X509_V_ERR_INVALID_PURPOSE:
+      return which + " is not meant for a server: its key usage says for what it is";
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+      return which + " is too weak to be trusted (" + X509_verify_cert_error_string(fault.code) +
+             "): the server needs a new one";
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
       return which + " is from an authority that is not trusted here (" + fault.issuer + "; " +

@@ -5,6 +5,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,7 +24,9 @@ using ConnectionPtr = std::unique_ptr<SSL, Free<&SSL_free>>;
 using SessionPtr = std::unique_ptr<SSL_SESSION, Free<&SSL_SESSION_free>>;
 
 // What OpenSSL says went wrong last, and forgets it. Only its own fixed reason texts: never data, so never a secret.
-std::string take_openssl_error();
+// A client's handshake says what to do about it, where that is not in the reason.
+enum class Advice : std::uint8_t { none, to_client };
+std::string take_openssl_error(Advice advice = Advice::none);
 
 // The first fault that the verification of a peer's chain met.
 struct CertificateFault {

@@ -67,6 +67,7 @@ class Process {
   admin::Facts facts();
   void reload();
   void apply_configuration();
+  void replace_delivery(std::unique_ptr<Delivery> next);
   void stop();
   void stop_delivery_and_spool();
   void finish();
@@ -75,12 +76,15 @@ class Process {
   std::string config_path_;
   const TimePoint started_ = monotonic_now();
   bool stopping_ = false;
+  bool ingest_drained_ = false;
+  bool replacing_ = false;  // the old forwarder is about to end, and next_delivery_ follows it
   bool clean_ = false;
 
   net::EventLoop loop_;
   net::Timer stop_deadline_{loop_.timers(), [this] { finish(); }};
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Delivery> delivery_;  // null: forward.endpoint is empty, collecting only
+  std::unique_ptr<Delivery> next_delivery_;
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<admin::AdminServer> admin_;
   std::optional<net::SignalWatcher> on_term_, on_int_, on_hup_;
@@ -185,11 +189,24 @@ void Process::apply_configuration() {
   ingest_->reconfigure(config_.ingest);
   spool_->reconfigure(config_.store);
   log::info("config.reloaded", {{"file", config_path_}});
-  if (!delivery_) return begin_delivery(std::move(*delivery));
-  // The old forwarder hands over what it has in flight before the new one reads the queue, so nothing is sent twice.
-  delivery_->forwarder->stop([this, next = std::make_shared<std::unique_ptr<Delivery>>(std::move(*delivery))] {
+  replace_delivery(std::move(*delivery));
+}
+
+// The old forwarder hands over what it has in flight before the new one reads the queue, so nothing is sent twice. A
+// further reload meanwhile only changes who comes next.
+void Process::replace_delivery(std::unique_ptr<Delivery> next) {
+  next_delivery_ = std::move(next);
+  if (replacing_) return;
+  if (!delivery_) return begin_delivery(std::move(next_delivery_));
+  replacing_ = true;
+  delivery_->forwarder->stop([this] {
     loop_.retire(std::move(delivery_));
-    if (!stopping_) begin_delivery(std::move(*next));
+    // On a later turn: the old one lets go of the spool when it ends, and would let go of it for the new one, too.
+    loop_.post([this] {
+      replacing_ = false;
+      if (!stopping_) return begin_delivery(std::move(next_delivery_));
+      if (ingest_drained_) stop_delivery_and_spool();
+    });
   });
 }
 
@@ -203,7 +220,10 @@ void Process::stop() {
   notify_service_manager("STOPPING=1");
   log::info("daemon.stopping", {{"queued", spool_->stats().queued_messages}});
   stop_deadline_.set_after(kStopTimeout);
-  ingest_->drain([this] { stop_delivery_and_spool(); });
+  ingest_->drain([this] {
+    ingest_drained_ = true;
+    if (!replacing_) stop_delivery_and_spool();
+  });
 }
 
 void Process::stop_delivery_and_spool() {

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 
-from harness import BIN, Daemon, EndToEnd
+from harness import BIN, Daemon, EndToEnd, wait_for
 
 
 class Lifecycle(EndToEnd):
@@ -108,6 +108,33 @@ class Lifecycle(EndToEnd):
         self.cloud.up()
         self.daemon.wait_until_drained()
         self.assertEqual([r["message_id"] for r in self.cloud.records()], ["id-1", "id-2"])
+
+    def test_fresh_messages_flow_after_a_reload_of_an_idle_daemon(self):
+        self.daemon.start()
+        for n in range(4):
+            self.assert_accepted(self.daemon.send("pump", message_id=f"id-{n}"))
+            self.daemon.wait_until_drained()
+            self.reload()
+        self.assertEqual([r["message_id"] for r in self.cloud.records()], [f"id-{n}" for n in range(4)])
+
+    def test_reloads_and_a_stop_while_answers_are_awaited_end_cleanly(self):
+        self.daemon.start()
+        self.cloud.faults("slow", delay_ms=2000, repeat=True)
+        for n in range(3):
+            self.assert_accepted(self.daemon.send("pump", message_id=f"id-{n}"))
+        self.daemon.wait_for_status("a request under way", lambda s: s["upstream"]["in_flight"] == 1)
+        self.reload()
+        self.reload()
+        self.assertEqual(self.daemon.terminate(), 0, self.daemon.log())
+        self.cloud.clear_faults()
+        self.daemon.start()
+        self.daemon.wait_until_drained()
+        self.assertEqual([r["message_id"] for r in self.cloud.records()], [f"id-{n}" for n in range(3)])
+
+    def reload(self):
+        before = self.daemon.log().count("config.reloaded")
+        self.daemon.signal(signal.SIGHUP)
+        wait_for("the reload", lambda: self.daemon.log().count("config.reloaded") > before)
 
     def test_check_config_names_place_key_and_what_is_accepted(self):
         self.daemon.write_config()

@@ -40,8 +40,8 @@ constexpr Duration kLookUpShared = std::chrono::seconds(10);
 std::unique_ptr<Pending> look_up(EventLoop& loop, const std::string& host, std::uint16_t port,
                                  std::function<void(Result<std::vector<Address>>)> done);
 
-// One connection attempt, no deadline of its own. TCP_NODELAY and keep-alive are set, and TCP_USER_TIMEOUT 30 s, so
-// that a peer that vanished without a word is noticed.
+// One connection attempt, no deadline of its own. TCP_NODELAY, keep-alive and TCP_USER_TIMEOUT are set, so that a
+// peer that vanished without a word is noticed within 30 s.
 std::unique_ptr<Pending> connect_tcp(EventLoop& loop, const Address& address,
                                      std::function<void(Result<std::unique_ptr<Stream>>)> done);
 std::unique_ptr<Pending> connect_unix(EventLoop& loop, const std::string& path,

@@ -14,7 +14,7 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr int kKeepAliveIdleSeconds = 15;  // with the next two: a peer that vanished is noticed within 30 s
 constexpr int kKeepAliveIntervalSeconds = 5;
 constexpr int kKeepAliveProbes = 3;
-constexpr unsigned kUserTimeoutMs = 30'000;
+constexpr unsigned kUserTimeoutMs = 25'000;  // the kernel looks only when it sends again: up to a few seconds later
 
 // One buffer a thread, not one a connection: what was read is used up before the next read.
 uv_buf_t read_buffer() {

@@ -11,6 +11,9 @@
 namespace twinspool::http {
 namespace {
 
+constexpr Duration kSparedIdle = std::chrono::seconds(1);
+constexpr std::size_t kRoomMade = 64;  // at a time
+
 std::string to_http_date(std::int64_t unix_seconds) {
   constexpr std::array kDays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
   constexpr std::array kMonths = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
@@ -32,13 +35,16 @@ Server::Impl::Impl(net::EventLoop& given_loop, const ServerOptions& given_option
       options(given_options),
       handler(given_handler),
       settle(loop, [this] { settle_all(); }),
-      tell_drained(loop, [this] {
-        if (const auto tell = std::exchange(drained, nullptr)) tell();
-      }) {}
+      tell_drained(loop,
+                   [this] {
+                     if (const auto tell = std::exchange(drained, nullptr)) tell();
+                   }),
+      room_timer(loop.timers(), [this] { make_room(); }) {}
 
 void Server::Impl::remove(Connection& connection) {
   if (connection.gone_) return;
   connection.gone_ = true;
+  connection.release_all();
   unanswered -= connection.unanswered();
   if (connection.unsettled_) std::erase(unsettled, &connection);
   const auto found = connections.find(connection.id());
@@ -76,6 +82,24 @@ void Server::Impl::pause_or_resume_listeners() {
       listener->resume();
     }
   }
+  if (pause && !draining) room_timer.set_after(kSparedIdle);
+}
+
+// Who holds connections and does nothing with them must not keep everybody else out.
+void Server::Impl::make_room() {
+  if (draining || !listeners_paused) return;
+  room_timer.set_after(kSparedIdle);
+  const bool wanted =
+      std::any_of(listeners.begin(), listeners.end(), [](const auto& one) { return one->has_waiting(); });
+  if (!wanted) return;
+  std::vector<std::pair<TimePoint, Connection*>> idle;
+  for (const auto& [id, connection] : connections) {
+    const auto since = connection->idle_since();
+    if (since && *since + kSparedIdle <= loop.now()) idle.emplace_back(*since, connection.get());
+  }
+  const auto count = static_cast<std::ptrdiff_t>(std::min(idle.size(), kRoomMade));
+  std::partial_sort(idle.begin(), idle.begin() + count, idle.end());
+  for (std::ptrdiff_t i = 0; i < count; ++i) remove(*idle[static_cast<std::size_t>(i)].second);
 }
 
 Server::Connection* Server::Impl::find(std::uint64_t id) {

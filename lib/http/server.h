@@ -32,12 +32,17 @@ struct ExchangeId {
 
 struct ServerOptions {
   ParserLimits limits;
-  std::size_t connections_max = 1024;               // above it, listeners are paused: clients wait in the backlog
+  // Above it listeners are paused: clients wait in the backlog. Where some do, connections that have been idle for a
+  // second and more are closed for them, those that have been idle longest first.
+  std::size_t connections_max = 1024;
   std::size_t pipeline_max = 128;                   // unanswered requests of one connection; above it, reading pauses
   std::size_t unwritten_bytes_max = 64 * 1024;      // of one connection: who does not read its answers is not read
   Duration idle_timeout = std::chrono::minutes(5);  // keep-alive connection without a request
   Duration request_timeout = std::chrono::seconds(30);  // from a request's first byte to its last; then 408 and close
   Duration drain_timeout = std::chrono::seconds(5);     // a drain waits no longer for what a client still owes
+  // Bodies above limits.body_bytes_max, which on_head() may allow, of all connections together, from their heads to
+  // their answers; beyond it 503, and the body is dropped.
+  std::size_t large_bodies_bytes_max = 16 * 1024 * 1024;
   bool length_required = true;  // POST, PUT and PATCH without a length: 411. False: they have no body (curl -X POST)
 };
 
@@ -51,7 +56,8 @@ class Server {
     virtual std::optional<Response> on_head(const Request& head, const net::PeerCredentials& peer,
                                             std::size_t& body_bytes_max) = 0;
     virtual void on_request(ExchangeId exchange, Request&& request, const net::PeerCredentials& peer) = 0;
-    // Shape of the errors the server itself finds (400, 408, 411, 413, 414, 417, 431, 505): `reason` is for the sender.
+    // Shape of the errors the server itself finds (400, 408, 411, 413, 414, 417, 431, 503, 505): `reason` is for the
+    // sender.
     virtual Response on_fault(int status, const std::string& reason) = 0;
 
    protected:

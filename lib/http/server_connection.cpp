@@ -109,6 +109,9 @@ RequestParser::Admission Server::Connection::on_head(const Request& head) {
   const bool expects = head.headers.get("expect").has_value();
   refusal_ = refusal_of(head, has_body || length, body_bytes_max);
   if (gone_) return {.body_bytes_max = 0, .drop_body = true};
+  if (!refusal_ && !reserve_body(head, body_bytes_max))
+    refusal_ = server_.handler.on_fault(503, "too many large bodies are under way, send it again in a moment");
+  body_bytes_max_ = body_bytes_max;
   if (refusal_ && expects && has_body) {
     const Response refusal = *std::exchange(refusal_, std::nullopt);
     answer_last(refusal, head.method == "HEAD");
@@ -142,11 +145,13 @@ void Server::Connection::on_request(Request&& request, bool keep_alive, bool bod
   message_ended_ = true;
   continue_due_ = false;
   const std::uint64_t number = open_slot(request.method == "HEAD");
+  slots_.back().large_body_bytes = std::exchange(large_body_bytes_, 0);
   if (!keep_alive || server_.draining) end_requests();
   if (refusal_) {
     respond(number, *std::exchange(refusal_, std::nullopt));
   } else if (body_too_large) {
-    respond(number, server_.handler.on_fault(413, "the body is over the limit"));
+    respond(number, server_.handler.on_fault(
+                        413, "the body is over the limit of " + std::to_string(body_bytes_max_) + " bytes"));
   } else {
     server_.handler.on_request({.connection = id_, .request = number}, std::move(request), peer_);
   }
@@ -206,6 +211,7 @@ void Server::Connection::respond_raw(std::uint64_t request, std::string bytes, b
 
 void Server::Connection::answered(Slot& slot) {
   slot.answered = true;
+  release(slot.large_body_bytes);
   --unanswered_;
   --server_.unanswered;
   write_ready();
@@ -223,10 +229,42 @@ void Server::Connection::write_ready() {
     if (!last) continue;
     server_.unanswered -= unanswered_;  // what was pipelined behind it is never answered
     first_ += slots_.size();
+    for (Slot& unanswered : slots_) release(unanswered.large_body_bytes);
     slots_.clear();
     unanswered_ = ready_bytes_ = 0;
     end_requests();
   }
+}
+
+// What is larger than most counts against a limit of all connections together, so that many clients with large bodies
+// do not add up.
+bool Server::Connection::reserve_body(const Request& head, std::size_t body_bytes_max) {
+  std::uint64_t bytes = body_bytes_max;
+  if (const auto length = head.headers.get("content-length")) {
+    std::uint64_t announced = 0;
+    std::from_chars(length->data(), length->data() + length->size(), announced);
+    bytes = std::min(bytes, announced);
+  }
+  if (bytes <= server_.options.limits.body_bytes_max) return true;
+  if (server_.large_bodies_bytes + bytes > server_.options.large_bodies_bytes_max) return false;
+  server_.large_bodies_bytes += bytes;
+  large_body_bytes_ = bytes;
+  return true;
+}
+
+void Server::Connection::release(std::size_t& large_body_bytes) {
+  server_.large_bodies_bytes -= std::exchange(large_body_bytes, 0);
+}
+
+void Server::Connection::release_all() {
+  release(large_body_bytes_);
+  for (Slot& slot : slots_) release(slot.large_body_bytes);
+}
+
+std::optional<TimePoint> Server::Connection::idle_since() const {
+  const bool busy = gone_ || closing_ || paused_ || !slots_.empty() || !out_.empty() || parser_.in_message();
+  if (busy || stream_->unwritten() > 0) return std::nullopt;
+  return active_at_;
 }
 
 bool Server::Connection::over_limit() const {

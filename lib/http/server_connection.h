@@ -23,6 +23,7 @@ struct Server::Impl {
   void settle_later(Connection& connection);  // at the end of this turn, with all others that were answered in it
   void settle_all();
   void pause_or_resume_listeners();
+  void make_room();  // at connections_max, for those who wait
   Connection* find(std::uint64_t id);
   std::string_view date();  // of this second
 
@@ -35,12 +36,14 @@ struct Server::Impl {
   TimePoint drain_until = kNever;
   std::function<void()> drained;
   std::size_t unanswered = 0;
+  std::size_t large_bodies_bytes = 0;
   std::uint64_t connections_total = 0;
   std::int64_t date_second = -1;
   std::string date_text;
   std::vector<Connection*> unsettled;
   net::Deferred settle;
   net::Deferred tell_drained;
+  net::Timer room_timer;  // while listeners are paused for connections_max
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections;
 };
 
@@ -59,6 +62,8 @@ class Server::Connection final : private net::Stream::Observer {
 
   std::uint64_t id() const { return id_; }
   std::size_t unanswered() const { return unanswered_; }
+  // When it last did anything, where nothing would be lost by ending it.
+  std::optional<TimePoint> idle_since() const;
 
  private:
   friend struct Server::Impl;
@@ -66,6 +71,7 @@ class Server::Connection final : private net::Stream::Observer {
     bool answered = false;
     bool last = false;       // the connection ends after it
     bool head_only = false;  // HEAD
+    std::size_t large_body_bytes = 0;
     std::string bytes;
   };
 
@@ -85,6 +91,9 @@ class Server::Connection final : private net::Stream::Observer {
   void write_ready();
   void write_out();
   bool over_limit() const;
+  bool reserve_body(const Request& head, std::size_t body_bytes_max);
+  void release(std::size_t& large_body_bytes);
+  void release_all();
   void read_held();
   void end_requests();
   bool owes_request() const;
@@ -101,7 +110,9 @@ class Server::Connection final : private net::Stream::Observer {
   std::deque<Slot> slots_;
   std::uint64_t first_ = 0;  // request of slots_.front()
   std::size_t unanswered_ = 0;
-  std::size_t ready_bytes_ = 0;  // answers that wait in slots_ for an earlier one
+  std::size_t body_bytes_max_ = 0;    // of the request under way
+  std::size_t large_body_bytes_ = 0;  // the same one's, until it has a slot
+  std::size_t ready_bytes_ = 0;       // answers that wait in slots_ for an earlier one
   std::string out_;
   std::string held_;
   std::optional<Response> refusal_;  // of the request whose body is being dropped

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ namespace twinspool::net {
 namespace {
 
 constexpr int kBacklog = 1024;
+constexpr std::size_t kGroupsUsual = 16;
 constexpr int kAcceptedPerTurn = 64;  // others on the loop get their turn in a flood of connections
 constexpr Duration kRetryAccept = std::chrono::milliseconds{100};
 
@@ -88,6 +90,11 @@ class SocketListener final : public Listener {
     watch();
   }
 
+  bool has_waiting() const override {
+    pollfd waiting{.fd = descriptor_.get(), .events = POLLIN, .revents = 0};
+    return ::poll(&waiting, 1, 0) > 0;
+  }
+
   std::uint16_t port() const override {
     sockaddr_storage address{};
     socklen_t size = sizeof address;
@@ -109,10 +116,10 @@ class SocketListener final : public Listener {
     for (int count = 0; count < kAcceptedPerTurn && !paused_; ++count) {
       const int descriptor = ::accept4(descriptor_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (descriptor < 0) {
-        if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) wait_for_descriptors();
+        if (errno == EAGAIN) return emptied();
+        if (errno != EINTR && errno != ECONNABORTED) wait_for_descriptors();
         return;
       }
-      out_of_descriptors_ = false;
       const PeerCredentials peer = credentials_of(descriptor);
       Result<SocketHandle> handle = adopt_socket(loop_, descriptor, is_unix_);
       if (!handle) {
@@ -123,9 +130,14 @@ class SocketListener final : public Listener {
     }
   }
 
+  // Nobody waits any more: an episode of failures, if there was one, is over. While it lasts some are accepted, too.
+  void emptied() {
+    if (std::exchange(out_of_descriptors_, false)) log::info("net.accepting_again", {});
+  }
+
   void wait_for_descriptors() {
-    if (!out_of_descriptors_) log::warn("net.accept_failed", {{"reason", errno_text()}});
-    out_of_descriptors_ = true;  // one line an episode
+    if (!std::exchange(out_of_descriptors_, true))
+      log::warn("net.accept_failed", {{"reason", errno_text()}, {"now", "clients wait in the kernel's backlog"}});
     uv_poll_stop(poll_.get());
     retry_.set_after(kRetryAccept);
   }
@@ -134,7 +146,18 @@ class SocketListener final : public Listener {
     ucred known{};
     socklen_t size = sizeof known;
     if (!is_unix_ || ::getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &known, &size) != 0) return {};
-    return {.pid = known.pid, .uid = known.uid, .gid = known.gid};
+    return {.pid = known.pid, .uid = known.uid, .gid = known.gid, .groups = groups_of(descriptor)};
+  }
+
+  static std::vector<gid_t> groups_of(int descriptor) {
+    std::vector<gid_t> groups(kGroupsUsual);
+    for (;;) {
+      auto size = static_cast<socklen_t>(groups.size() * sizeof(gid_t));
+      const int status = ::getsockopt(descriptor, SOL_SOCKET, SO_PEERGROUPS, groups.data(), &size);
+      if (status != 0 && errno != ERANGE) return {};
+      groups.resize(size / sizeof(gid_t));  // after ERANGE: so many there are
+      if (status == 0) return groups;
+    }
   }
 
   EventLoop& loop_;
@@ -237,6 +260,20 @@ Result<std::unique_ptr<Listener>> Listener::listen_unix(EventLoop& loop, const U
     return fail(Errc::invalid, "cannot listen on " + path + ": " + errno_text());
   }
   return begin(loop, std::move(descriptor), AF_UNIX, std::move(file), std::move(accepted));
+}
+
+Result<std::unique_ptr<Listener>> Listener::open_unix(EventLoop& loop, const UnixSocketOptions& options,
+                                                      InheritedSockets& inherited, Accepted accepted) {
+  const std::optional<int> descriptor = inherited.take(options.path);
+  auto listener =
+      descriptor ? adopt_fd(loop, *descriptor, std::move(accepted)) : listen_unix(loop, options, std::move(accepted));
+  if (!listener) {
+    if (!descriptor) return listener;
+    ::close(*descriptor);
+    return fail(listener.error().code, "the inherited socket " + options.path + ": " + listener.error().what);
+  }
+  log::info("net.listening", {{"path", options.path}, {"inherited", descriptor.has_value()}});
+  return listener;
 }
 
 Result<std::unique_ptr<Listener>> Listener::listen_tcp(EventLoop& loop, const std::string& ip, std::uint16_t port,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "net/event_loop.h"
+#include "net/inherited_sockets.h"
 #include "net/stream.h"
 #include "util/time.h"
 
@@ -51,6 +52,8 @@ struct PeerCredentials {  // SO_PEERCRED; as it stands here where nobody knows (
   pid_t pid = 0;
   uid_t uid = static_cast<uid_t>(-1);
   gid_t gid = static_cast<gid_t>(-1);
+  std::vector<gid_t> groups;   // supplementary ones, SO_PEERGROUPS
+  std::uint32_t listener = 0;  // by which it came: a number of the server's, where that has more than one
 };
 
 struct UnixSocketOptions {
@@ -69,6 +72,9 @@ class Listener {
   // touched. The file is removed by the destructor, unless it is no longer ours.
   static Result<std::unique_ptr<Listener>> listen_unix(EventLoop& loop, const UnixSocketOptions& options,
                                                        Accepted accepted);
+  // The inherited socket of that path, whose mode and group are then those its maker gave it, or else one of our own.
+  static Result<std::unique_ptr<Listener>> open_unix(EventLoop& loop, const UnixSocketOptions& options,
+                                                     InheritedSockets& inherited, Accepted accepted);
   // `ip` is a literal; port 0: one that the kernel chooses.
   static Result<std::unique_ptr<Listener>> listen_tcp(EventLoop& loop, const std::string& ip, std::uint16_t port,
                                                       Accepted accepted);
@@ -79,6 +85,7 @@ class Listener {
 
   virtual void pause() = 0;
   virtual void resume() = 0;
+  virtual bool has_waiting() const = 0;    // a client waits in the kernel's backlog
   virtual std::uint16_t port() const = 0;  // TCP: the one the kernel chose where 0 was asked for
 };
 

@@ -44,11 +44,14 @@ struct ScriptedHandler final : Server::Handler {
 };
 
 struct FakeListener final : net::Listener {
-  explicit FakeListener(bool& given_paused) : is_paused(given_paused) {}
+  explicit FakeListener(bool& given_paused, bool given_waiting = false)
+      : is_paused(given_paused), is_waiting(given_waiting) {}
   void pause() override { is_paused = true; }
   void resume() override { is_paused = false; }
+  bool has_waiting() const override { return is_waiting; }
   std::uint16_t port() const override { return 0; }
   bool& is_paused;
+  bool is_waiting;
 };
 
 struct Client {
@@ -437,6 +440,71 @@ TEST_CASE("listeners wait while connections_max clients are there", "[http][serv
   house.turn();
   CHECK_FALSE(first);
   CHECK_FALSE(second);
+}
+
+TEST_CASE("whoever has been idle longest makes room for those who wait, and nobody who is busy does",
+          "[http][server]") {
+  ServerOptions options;
+  options.connections_max = 3;
+  House house(options);
+  bool paused = false;
+  house.server.adopt(std::make_unique<FakeListener>(paused, true));
+  const Client& idle = house.connect();
+  Client& half = house.connect();
+  house.talk(half, "GET / HTTP/1.1\r\n");
+  Client& waiting = house.connect();
+  house.handler.answer = nullptr;
+  house.talk(waiting, get("/"));
+  CHECK(paused);
+  house.pass(900ms);
+  CHECK(paused);  // nobody is closed for a moment's rest
+  house.pass(1200ms);
+  CHECK(House::over(idle));
+  CHECK_FALSE(House::over(half));
+  CHECK_FALSE(House::over(waiting));
+  CHECK_FALSE(paused);
+}
+
+TEST_CASE("idle connections are left alone where nobody waits", "[http][server]") {
+  ServerOptions options;
+  options.connections_max = 1;
+  House house(options);
+  bool paused = false;
+  house.server.adopt(std::make_unique<FakeListener>(paused));
+  const Client& idle = house.connect();
+  house.pass(10s);
+  CHECK_FALSE(House::over(idle));
+  CHECK(paused);
+}
+
+TEST_CASE("large bodies have a limit together, until they are answered or their connection is gone", "[http][server]") {
+  ServerOptions options;
+  options.limits.body_bytes_max = 10;
+  options.large_bodies_bytes_max = 150;
+  House house(options);
+  const auto post = [](std::size_t bytes) {
+    return "POST /big HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(bytes) + "\r\n\r\n";
+  };
+  Client& first = house.connect();
+  house.talk(first, post(100));
+  Client& second = house.connect();
+  CHECK(statuses(house.talk(second, post(60) + std::string(60, 'x'))) == std::vector<int>{503});
+  CHECK(statuses(house.talk(second, post(10) + std::string(10, 'x'))) == std::vector<int>{200});  // not a large one
+  CHECK(statuses(house.talk(second, post(50) + std::string(50, 'x'))) == std::vector<int>{200});
+  CHECK(statuses(house.talk(first, std::string(100, 'x'))) == std::vector<int>{200});
+  CHECK(statuses(house.talk(second, post(100) + std::string(100, 'x'))) == std::vector<int>{200});
+
+  house.talk(first, post(100));
+  house.clients.erase(house.clients.begin());  // without its body
+  house.turn();
+  CHECK(statuses(house.talk(second, post(100) + std::string(100, 'x'))) == std::vector<int>{200});
+
+  house.handler.answer = nullptr;  // the body was read, its answer is due
+  house.talk(second, post(100) + std::string(100, 'x'));
+  Client& third = house.connect();
+  CHECK(statuses(house.talk(third, post(60) + std::string(60, 'x'))) == std::vector<int>{503});
+  const std::string chunked = "POST /big HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n";
+  CHECK(statuses(house.talk(third, chunked)) == std::vector<int>{503});  // it may become as large as is allowed
 }
 
 TEST_CASE("abort ends the connection without an answer", "[http][server]") {

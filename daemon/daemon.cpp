@@ -92,20 +92,25 @@ class Process {
 
 Result<void> Process::start() {
   if (auto raised = raise_descriptor_limit(config_); !raised) return raised;
+  auto inherited = net::InheritedSockets::from_environment();
   auto delivery = make_delivery(config_);
   if (!delivery) return tl::unexpected(delivery.error());
 
-  auto spool = Spool::open(config_.store, loop_);
+  auto spool =
+      Spool::open(config_.store, loop_, Spool::Writer::thread, {}, ingest::IngestServer::sources_of(config_.listen));
   if (!spool) return tl::unexpected(spool.error());
   spool_ = std::move(*spool);
   begin_delivery(std::move(*delivery));
 
-  auto ingest = ingest::IngestServer::listen(loop_, config_.listen, config_.ingest, *spool_);
+  auto ingest = ingest::IngestServer::listen(loop_, config_.listen, config_.ingest, *spool_, inherited);
   if (!ingest) return tl::unexpected(ingest.error());
   ingest_ = std::move(*ingest);
-  auto admin = admin::AdminServer::listen(loop_, config_.admin, [this] { return facts(); });
+  auto admin = admin::AdminServer::listen(loop_, config_.admin, inherited, [this] { return facts(); });
   if (!admin) return tl::unexpected(admin.error());
   admin_ = std::move(*admin);
+  for (const std::string& socket : inherited.left())
+    log::warn("net.inherited_unused",
+              {{"socket", socket}, {"remedy", "the configuration and the socket unit must name the same paths"}});
 
   on_term_.emplace(loop_, SIGTERM, [this] { stop(); });
   on_int_.emplace(loop_, SIGINT, [this] { stop(); });

@@ -27,10 +27,10 @@ http::Response health(bool good, const std::string& why) {
 }  // namespace
 
 Result<std::unique_ptr<AdminServer>> AdminServer::listen(net::EventLoop& loop, const AdminConfig& config,
-                                                         Gather gather) {
+                                                         net::InheritedSockets& inherited, Gather gather) {
   std::unique_ptr<AdminServer> admin(new AdminServer(loop, std::move(gather)));
-  auto listener = net::Listener::listen_unix(
-      loop, {.path = config.path, .mode = config.mode, .group = config.group},
+  auto listener = net::Listener::open_unix(
+      loop, {.path = config.path, .mode = config.mode, .group = config.group}, inherited,
       [server = &admin->server_](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
         server->add(std::move(stream), peer);
       });

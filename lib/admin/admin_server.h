@@ -26,8 +26,10 @@ class AdminServer final : private http::Server::Handler {
   using Respond = std::function<void(http::Response)>;
   using Handler = std::function<void(const http::Request& request, Respond respond)>;
 
-  // Errc::busy where another daemon answers on the socket, Errc::invalid for its path, mode or group.
-  static Result<std::unique_ptr<AdminServer>> listen(net::EventLoop& loop, const AdminConfig& config, Gather gather);
+  // On the inherited socket, if there is one. Errc::busy where another daemon answers on the socket, Errc::invalid for
+  // its path, mode or group.
+  static Result<std::unique_ptr<AdminServer>> listen(net::EventLoop& loop, const AdminConfig& config,
+                                                     net::InheritedSockets& inherited, Gather gather);
   ~AdminServer();
 
   // `path` without its query. Another method on it is answered 405, an unknown path 404 with the list of those there

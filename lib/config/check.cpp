@@ -17,6 +17,9 @@ namespace {
 constexpr std::size_t kSocketPathBytesMax = 107;  // sockaddr_un's 108 with the final zero
 constexpr std::size_t kHostBytesMax = 253;
 constexpr std::size_t kNameBytesMax = 32;  // of a Unix user or group
+constexpr std::size_t kSocketsMax = 64;
+constexpr std::size_t kNamesMax = 256;              // of users, groups or twins of one socket
+constexpr std::uint64_t kQuotaSizeMin = 64 * kKiB;  // any one message fits
 
 std::optional<std::string> why_bad_socket_path(const std::string& path) {
   if (path.empty() || path[0] != '/') {
@@ -28,9 +31,13 @@ std::optional<std::string> why_bad_socket_path(const std::string& path) {
   return std::nullopt;
 }
 
+bool is_name(const std::string& name) {  // of a Unix user or group
+  return name.size() <= kNameBytesMax && name.find_first_of(" \t\r\n:/,\\\"'") == std::string::npos &&
+         !name.starts_with('-');
+}
+
 std::optional<std::string> why_bad_group(const std::string& group) {
-  const bool good = group.size() <= kNameBytesMax && group.find_first_of(" \t\r\n:/,\\\"'") == std::string::npos;
-  if (good && (group.empty() || group[0] != '-')) return std::nullopt;
+  if (is_name(group)) return std::nullopt;
   return fmt::format("\"{}\" is not a group's name; one is accepted, or \"\" for the daemon's own group", group);
 }
 
@@ -92,8 +99,12 @@ class Checker {
   void check_sockets() {
     if (config_.listen.empty()) problem_("listen", "empty, so nobody could send; at least one socket is accepted");
     std::vector<std::pair<std::string, std::string>> seen;  // path, key
+    if (config_.listen.size() > kSocketsMax)
+      problem_("listen", fmt::format("has {} sockets; {} are accepted", config_.listen.size(), kSocketsMax));
     for (std::size_t i = 0; i < config_.listen.size(); ++i) {
-      check_socket(fmt::format("listen[{}]", i), config_.listen[i].path, config_.listen[i].group, seen);
+      const std::string section = fmt::format("listen[{}]", i);
+      check_socket(section, config_.listen[i].path, config_.listen[i].group, seen);
+      check_access(section, config_.listen[i]);
     }
     check_socket("admin", config_.admin.path, config_.admin.group, seen);
   }
@@ -108,6 +119,30 @@ class Checker {
                fmt::format("{} is the path of {} too; each socket needs its own", path, same->second));
     }
     seen.emplace_back(path, section);
+  }
+
+  void check_access(const std::string& section, const ListenConfig& socket) {
+    check_names(section + ".allow_users", "a user's", socket.allow_users);
+    check_names(section + ".allow_groups", "a group's", socket.allow_groups);
+    const auto empty = [](const std::string& twin) { return twin.empty(); };
+    if (socket.twins.empty() || std::any_of(socket.twins.begin(), socket.twins.end(), empty))
+      problem_(section + ".twins",
+               "empty, so no twin could be written to; ids are accepted, with * for any text, or \"*\" for every twin");
+    if (socket.twins.size() > kNamesMax)
+      problem_(section + ".twins", fmt::format("has {} entries; {} are accepted", socket.twins.size(), kNamesMax));
+    if (socket.quota.size != 0 && socket.quota.size < kQuotaSizeMin)
+      problem_(section + ".quota.size",
+               fmt::format("{} bytes would not hold every message; 64KiB and more are accepted, or 0 for no quota",
+                           socket.quota.size));
+  }
+
+  void check_names(const std::string& key, std::string_view whose, const std::vector<std::string>& names) {
+    if (names.size() > kNamesMax)
+      problem_(key, fmt::format("has {} entries; {} are accepted", names.size(), kNamesMax));
+    for (const std::string& name : names) {
+      if (!name.empty() && is_name(name)) continue;
+      problem_(key, fmt::format("\"{}\" is not {} name; names and numbers are accepted", name, whose));
+    }
   }
 
   void check_forward() {

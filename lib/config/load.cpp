@@ -16,13 +16,7 @@ namespace {
 
 // Keys that stand in the manual and whose feature comes with a later version: its arrival removes the line.
 constexpr NotYet kNotYet[] = {
-    {"listen[].allow_users", "[]"},
-    {"listen[].allow_groups", "[]"},
-    {"listen[].twins", "[\"*\"]"},
-    {"listen[].quota.messages", "0"},
-    {"listen[].quota.size", "0"},
     {"admin.http", "\"\""},
-    {"ingest.batch_max", "4MiB"},
     {"store.max_age", "0"},
     {"store.when_full", "reject"},
     {"store.keep_delivered", "0"},
@@ -216,6 +210,7 @@ std::vector<std::string> keys_that_need_restart(const Config& running, const Con
   compare("ingest.connections_max", running.ingest.connections_max, wanted.ingest.connections_max);
   compare("ingest.idle_timeout", running.ingest.idle_timeout, wanted.ingest.idle_timeout);
   compare("ingest.request_timeout", running.ingest.request_timeout, wanted.ingest.request_timeout);
+  compare("ingest.batch_max", running.ingest.batch_max, wanted.ingest.batch_max);
   compare("store.path", running.store.path, wanted.store.path);
   compare("log.format", running.log.format, wanted.log.format);
   return keys;

@@ -9,13 +9,28 @@ namespace {
 
 constexpr Duration kRetryAfterMin = std::chrono::seconds(1);
 
+void write_inner(json::Writer& out, std::string_view code) {
+  if (!code.empty()) out.key("innererror").begin_object().key("code").string(code).end_object();
+}
+
 }  // namespace
 
 http::Response error_response(const ApiError& error) {
   json::Writer out;
   out.begin_object().key("error").begin_object();
   out.key("code").string(error.code).key("message").string(error.message);
-  if (!error.inner_code.empty()) out.key("innererror").begin_object().key("code").string(error.inner_code).end_object();
+  if (!error.details.empty()) {
+    out.key("details").begin_array();
+    for (const ErrorDetail& detail : error.details) {
+      out.begin_object().key("code").string(detail.code);
+      out.key("message").string("line " + std::to_string(detail.line) + ": " + detail.message);
+      out.key("line").integer(detail.line);
+      write_inner(out, detail.inner_code);
+      out.end_object();
+    }
+    out.end_array();
+  }
+  write_inner(out, error.inner_code);
   out.end_object().end_object();
 
   http::Response response{.status = error.status, .headers = {}, .body = out.take()};
@@ -76,6 +91,8 @@ ApiError fault_error(int status, const std::string& reason) {
         return "UriTooLong";
       case 417:
         return "ExpectationFailed";
+      case 503:
+        return "Unavailable";
       case 431:
         return "RequestHeaderFieldsTooLarge";
       case 505:
@@ -84,7 +101,9 @@ ApiError fault_error(int status, const std::string& reason) {
         return "BadRequest";
     }
   };
-  return {.status = status, .code = code(), .message = reason};
+  ApiError error{.status = status, .code = code(), .message = reason};
+  if (status == 503) error.retry_after = kRetryAfterMin;
+  return error;
 }
 
 }  // namespace twinspool::ingest

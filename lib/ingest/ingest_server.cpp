@@ -3,10 +3,13 @@
 #include <utility>
 
 #include "ingest/telemetry_api.h"
-#include "util/log.h"
+#include "ingest/telemetry_batch.h"
+#include "ingest/telemetry_target.h"
 
 namespace twinspool::ingest {
 namespace {
+
+constexpr std::size_t kBatchesUnderWayMax = 4;  // of the largest, of all connections together; 503 above
 
 http::ServerOptions server_options(const IngestConfig& config) {
   http::ServerOptions options;
@@ -14,6 +17,7 @@ http::ServerOptions server_options(const IngestConfig& config) {
   options.connections_max = config.connections_max;
   options.idle_timeout = config.idle_timeout;
   options.request_timeout = config.request_timeout;
+  options.large_bodies_bytes_max = kBatchesUnderWayMax * config.batch_max;
   return options;
 }
 
@@ -31,22 +35,31 @@ IngestServer::~IngestServer() = default;
 
 Result<std::unique_ptr<IngestServer>> IngestServer::listen(net::EventLoop& loop,
                                                            const std::vector<ListenConfig>& sockets,
-                                                           const IngestConfig& config, Spool& spool) {
+                                                           const IngestConfig& config, Spool& spool,
+                                                           net::InheritedSockets& inherited) {
   auto server = std::make_unique<IngestServer>(loop, config, spool);
   for (const ListenConfig& socket : sockets) {
-    auto listener = net::Listener::listen_unix(
-        loop, {.path = socket.path, .mode = socket.mode, .group = socket.group},
-        [owner = server.get()](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
+    Result<Access> access = Access::of(socket);
+    if (!access) return tl::unexpected(access.error());
+    const auto number = static_cast<std::uint32_t>(server->access_.size());
+    server->access_.push_back(std::move(*access));
+    auto listener = net::Listener::open_unix(
+        loop, {.path = socket.path, .mode = socket.mode, .group = socket.group}, inherited,
+        [owner = server.get(), number](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
+          peer.listener = number;
           owner->add(std::move(stream), peer);
         });
     if (!listener) return tl::unexpected(listener.error());
-    server->adopt(std::move(*listener));
-    log::info("ingest.listening", {{"path", socket.path}});
+    server->server_.adopt(std::move(*listener));
   }
   return server;
 }
 
-void IngestServer::adopt(std::unique_ptr<net::Listener> listener) { server_.adopt(std::move(listener)); }
+std::vector<SourceConfig> IngestServer::sources_of(const std::vector<ListenConfig>& sockets) {
+  std::vector<SourceConfig> sources;
+  for (const ListenConfig& socket : sockets) sources.push_back({socket.path, socket.quota});
+  return sources;
+}
 
 void IngestServer::add(std::unique_ptr<net::Stream> stream, const net::PeerCredentials& peer) {
   server_.add(std::move(stream), peer);
@@ -65,34 +78,78 @@ IngestServer::Stats IngestServer::stats() const {
   return stats;
 }
 
-std::optional<http::Response> IngestServer::on_head(const http::Request& head, const net::PeerCredentials&,
-                                                    std::size_t& body_bytes_max) {
-  body_bytes_max = kTelemetryBodyBytesMax;
-  if (draining_) return refusal(stopping());
-  if (const auto error = check_head(head, config_)) return refusal(*error);
+std::optional<ApiError> IngestServer::why_refused(const http::Request& head, const net::PeerCredentials& peer) const {
+  if (draining_) return stopping();
+  const Access& access = access_.at(peer.listener);
+  Checked allowed = access.check_peer(peer);
+  if (!allowed) return std::move(allowed.error());
+  if (is_batch_target(head.target)) return check_batch_head(head, config_);
+  if (auto error = check_head(head, config_)) return error;
+  if (access.every_twin()) return std::nullopt;
+  allowed = access.check_twin(parse_telemetry_target(head.target)->twin);
+  if (!allowed) return std::move(allowed.error());
   return std::nullopt;
 }
 
-void IngestServer::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) {
+std::optional<http::Response> IngestServer::on_head(const http::Request& head, const net::PeerCredentials& peer,
+                                                    std::size_t& body_bytes_max) {
+  body_bytes_max = is_batch_target(head.target) ? config_.batch_max : kTelemetryBodyBytesMax;
+  if (const auto error = why_refused(head, peer)) return refusal(*error);
+  return std::nullopt;
+}
+
+void IngestServer::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) {
   if (draining_) return server_.respond(exchange, refusal(stopping()));
-  auto accepted = read_telemetry(std::move(request), config_, wall_now());
-  if (!accepted) return server_.respond(exchange, refusal(accepted.error()));
-  if (accepted->source_time_not_rfc3339) ++stats_.source_times_not_rfc3339;
-  append(exchange, std::move(accepted->telemetry));
+  if (is_batch_target(request.target)) return take_batch(exchange, std::move(request), peer);
+  take_message(exchange, std::move(request), peer.listener);
 }
 
 http::Response IngestServer::on_fault(int status, const std::string& reason) {
-  ApiError error = fault_error(status, reason);
-  if (status == 413) error.message += "; the limit is " + std::to_string(kTelemetryBodyBytesMax) + " bytes";
-  return refusal(error);
+  return refusal(fault_error(status, reason));
 }
 
-void IngestServer::append(http::ExchangeId exchange, Telemetry telemetry) {
-  const std::size_t body_bytes = telemetry.body.size();
-  spool_.append(std::move(telemetry), [this, alive = std::weak_ptr<Alive>(alive_), exchange,
-                                       body_bytes](const tl::expected<Receipt, Refused>& result) {
-    if (!alive.expired()) on_appended(exchange, body_bytes, result);
-  });
+void IngestServer::take_message(http::ExchangeId exchange, http::Request&& request, Source source) {
+  auto accepted = read_telemetry(std::move(request), config_, wall_now());
+  if (!accepted) return server_.respond(exchange, refusal(accepted.error()));
+  if (accepted->source_time_not_rfc3339) ++stats_.source_times_not_rfc3339;
+  const std::size_t body_bytes = accepted->telemetry.body.size();
+  spool_.append(
+      source, std::move(accepted->telemetry),
+      [this, alive = std::weak_ptr<Alive>(alive_), exchange, body_bytes](const tl::expected<Receipt, Refused>& result) {
+        if (!alive.expired()) on_appended(exchange, body_bytes, result);
+      });
+}
+
+void IngestServer::take_batch(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) {
+  auto accepted = read_batch(std::move(request), config_, access_.at(peer.listener), wall_now());
+  if (!accepted) return server_.respond(exchange, refusal(accepted.error()));
+  stats_.source_times_not_rfc3339 += accepted->source_times_not_rfc3339;
+  std::vector<std::size_t> body_bytes;
+  for (const Telemetry& telemetry : accepted->messages) body_bytes.push_back(telemetry.body.size());
+  spool_.append_batch(peer.listener, std::move(accepted->messages),
+                      [this, alive = std::weak_ptr<Alive>(alive_), exchange, body_bytes = std::move(body_bytes),
+                       lines = std::move(accepted->lines)](const tl::expected<std::vector<Receipt>, Refused>& result) {
+                        if (alive.expired()) return;
+                        if (!result) return server_.respond(exchange, refusal(batch_refused(result.error(), lines)));
+                        on_batch_appended(exchange, body_bytes, *result);
+                      });
+}
+
+void IngestServer::on_batch_appended(http::ExchangeId exchange, const std::vector<std::size_t>& body_bytes,
+                                     const std::vector<Receipt>& receipts) {
+  std::size_t duplicates = 0;
+  for (std::size_t i = 0; i < receipts.size(); ++i) {
+    if (receipts[i].duplicate) {
+      ++duplicates;
+    } else {
+      stats_.accepted_bytes += body_bytes[i];
+    }
+  }
+  http::Response response{.status = 204, .headers = {}, .body = {}};
+  response.headers.add("Twinspool-Accepted", std::to_string(receipts.size() - duplicates));
+  response.headers.add("Twinspool-Duplicates", std::to_string(duplicates));
+  ++stats_.answers[response.status];
+  server_.respond(exchange, response);
 }
 
 void IngestServer::on_appended(http::ExchangeId exchange, std::size_t body_bytes,

@@ -1,4 +1,5 @@
-// The local API on its Unix sockets: 204 once the message is on disk, never before.
+// The local API on its Unix sockets: 204 once the message, or the batch, is on disk, never before. Each socket has its
+// own rules: who may send, for which twins, and how much of it may wait.
 //
 // Loop thread. The server reads and answers, the spool keeps: what waits for a commit is bounded by the spool's inbox
 // and by the HTTP server's limits on connections and on requests in the pipeline of each. It may end before the spool
@@ -15,6 +16,7 @@
 
 #include "config/config.h"
 #include "http/server.h"
+#include "ingest/access.h"
 #include "ingest/api_error.h"
 #include "net/event_loop.h"
 #include "net/socket.h"
@@ -31,19 +33,22 @@ class IngestServer final : private http::Server::Handler {
     std::uint64_t source_times_not_rfc3339 = 0;  // of requests that were handed to the spool
   };
 
-  // `loop` and `spool` outlive the server; add() and adopt() give it its connections.
+  // `loop` and `spool` outlive the server; add() gives it connections.
   IngestServer(net::EventLoop& loop, const IngestConfig& config, Spool& spool);
   ~IngestServer();  // closes every connection at once
 
-  // A server that listens on all of `sockets`. Errc::busy where another daemon answers on one of them, Errc::invalid
-  // for a path, mode or group; no socket is left behind then.
+  // A server that listens on all of `sockets`, inherited ones where there are some. Errc::busy where another daemon
+  // answers on one of them, Errc::invalid for a path, mode, group or user; no socket is left behind then. Where the
+  // spool was opened with the sources_of() the same sockets, their quotas are kept.
   static Result<std::unique_ptr<IngestServer>> listen(net::EventLoop& loop, const std::vector<ListenConfig>& sockets,
-                                                      const IngestConfig& config, Spool& spool);
+                                                      const IngestConfig& config, Spool& spool,
+                                                      net::InheritedSockets& inherited);
+  static std::vector<SourceConfig> sources_of(const std::vector<ListenConfig>& sockets);
 
-  void adopt(std::unique_ptr<net::Listener> listener);  // one whose Accepted calls add()
+  // PeerCredentials::listener is the number of the socket, from 1; 0: one that everybody may use, without a quota.
   void add(std::unique_ptr<net::Stream> stream, const net::PeerCredentials& peer);
 
-  // The rules for source times change at once; connections_max and the time-outs are those of the start.
+  // The rules for source times change at once; connections_max, batch_max and the time-outs are those of the start.
   void reconfigure(const IngestConfig& config);
 
   // No new connection; what waits for a commit is answered, a request still on its way gets 503. Then `done`, on a
@@ -60,12 +65,17 @@ class IngestServer final : private http::Server::Handler {
   void on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) override;
   http::Response on_fault(int status, const std::string& reason) override;
 
-  void append(http::ExchangeId exchange, Telemetry telemetry);
+  std::optional<ApiError> why_refused(const http::Request& head, const net::PeerCredentials& peer) const;
+  void take_message(http::ExchangeId exchange, http::Request&& request, Source source);
+  void take_batch(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer);
   void on_appended(http::ExchangeId exchange, std::size_t body_bytes, const tl::expected<Receipt, Refused>& result);
+  void on_batch_appended(http::ExchangeId exchange, const std::vector<std::size_t>& body_bytes,
+                         const std::vector<Receipt>& receipts);
   http::Response refusal(const ApiError& error);  // counted
 
   IngestConfig config_;
   Spool& spool_;
+  std::vector<Access> access_{Access{}};  // by PeerCredentials::listener
   bool draining_ = false;
   Stats stats_;
   std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();  // the spool's callbacks look whether it is still there

@@ -5,20 +5,15 @@
 // ever is refused here, where the sender still hears of it.
 #pragma once
 
-#include <cstddef>
 #include <optional>
 
 #include "config/config.h"
 #include "http/message.h"
-#include "ingest/api_error.h"
+#include "ingest/telemetry_checks.h"
 #include "spool/telemetry.h"
 #include "util/time.h"
 
 namespace twinspool::ingest {
-
-constexpr std::size_t kTelemetryBodyBytesMax = 32 * 1024;
-constexpr std::size_t kHeaderTextBytesMax = 1024;  // Message-Id, Telemetry-Source-Time, traceparent, each; tracestate
-                                                   // is bounded with the head it stands in
 
 struct Accepted {
   Telemetry telemetry;

@@ -79,6 +79,8 @@ bool is_api_version_name(std::string_view name) {
   return name == "api-version" || name == "api%2Dversion" || name == "api%2dversion";
 }
 
+}  // namespace
+
 std::string decoded_or_raw(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size(); ++at) {
@@ -89,7 +91,27 @@ std::string decoded_or_raw(std::string_view text) {
   return out;
 }
 
-}  // namespace
+std::string path_encoded(std::string_view text) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const bool alphanumeric = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (alphanumeric || std::string_view("-._~!*'()").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    }
+  }
+  return out;
+}
+
+bool is_batch_target(std::string_view target) {
+  const std::string_view path = without_authority(target);
+  return decoded_or_raw(path.substr(0, path.find('?'))) == "/telemetry:batch";
+}
 
 tl::expected<TelemetryPath, ApiError> parse_telemetry_target(std::string_view target) {
   target = without_authority(target);
@@ -100,8 +122,9 @@ tl::expected<TelemetryPath, ApiError> parse_telemetry_target(std::string_view ta
     return tl::unexpected(ApiError{.status = 404,
                                    .code = "NotFound",
                                    .message = "there is nothing at " + quoted(path) +
-                                              ", only POST /digitaltwins/{id}/telemetry and "
-                                              "POST /digitaltwins/{id}/components/{componentPath}/telemetry"});
+                                              ", only POST /digitaltwins/{id}/telemetry, "
+                                              "POST /digitaltwins/{id}/components/{componentPath}/telemetry and "
+                                              "POST /telemetry:batch"});
   }
   if (mark != std::string_view::npos) found->query = target.substr(mark + 1);
   return *found;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 #include "ingest/api_error.h"
@@ -20,6 +21,14 @@ struct TelemetryPath {         // views into the target
 
 // 404 where the path is none of the two.
 tl::expected<TelemetryPath, ApiError> parse_telemetry_target(std::string_view target);
+
+// POST /telemetry:batch; a query does not matter.
+bool is_batch_target(std::string_view target);
+
+// `text` as the path bytes that a client makes of it: RFC 3986's unreserved characters and !*'() stay, as JavaScript's
+// encodeURIComponent has it, every other byte becomes %XX. The same twin is then the same lane, however it comes.
+std::string path_encoded(std::string_view text);
+std::string decoded_or_raw(std::string_view text);  // a % that encodes nothing stays
 
 // Percent-encoding of valid UTF-8 as RFC 3986 has it, not empty, not too long, without control characters; and neither
 // `.` nor

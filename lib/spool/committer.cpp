@@ -73,6 +73,11 @@ Result<void> Committer::number_sources(std::vector<SourceConfig> sources) {
   return store_->commit();
 }
 
+SourceNumber Committer::number_of(Source source) const {
+  ENSURE(source <= sources_.size());
+  return source == kNoSource ? 0 : sources_[source - 1].number;
+}
+
 Result<void> Committer::rebuild_window() {
   const std::int64_t window_ms = to_ms(config_.dedup_window);
   if (window_ms <= 0) return {};
@@ -216,10 +221,12 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
       const Digest128 key = digester_.digest128({telemetry.twin, telemetry.component, telemetry.message_id});
       if (const auto known = window_.find(key, at.uptime_ms)) {
         if (known->body != body) {
-          refused = Refused{Refusal::message_id_reused,
-                            "Message-Id " + telemetry.message_id + " was accepted for this twin with another body",
-                            {}};
-          break;
+          if (!refused)
+            refused = Refused{Refusal::message_id_reused,
+                              "Message-Id " + telemetry.message_id + " was accepted for this twin with another body",
+                              {}};
+          const auto index = static_cast<std::size_t>(&telemetry - messages.data());
+          if (refused->which.size() < kReusedNamedMax) refused->which.push_back(index);
         }
         receipts.push_back({known->sequence, true});
         continue;

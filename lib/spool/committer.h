@@ -70,7 +70,7 @@ class Committer {
   Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::unique_ptr<Store> store);
   Result<void> number_sources(std::vector<SourceConfig> sources);
   Result<void> rebuild_window();
-  SourceNumber number_of(Source source) const { return source == kNoSource ? 0 : sources_.at(source - 1).number; }
+  SourceNumber number_of(Source source) const;
   Moment now();
   void probe_space(std::int64_t uptime_ms);
   void restore_reserve();

@@ -38,10 +38,13 @@ enum class Refusal : std::uint8_t {  // why an append was not stored
   queue_full,         // store.max_size or store.max_messages: 507
   disk_full,          // store.min_free, or the disk itself: 507
 };
+constexpr std::size_t kReusedNamedMax = 100;
 struct Refused {
   Refusal why;
   std::string what;        // for the sender
   Duration retry_after{};  // zero: a permanent refusal
+  std::vector<std::size_t> which =
+      {};  // message_id_reused: the messages of the append, the first kReusedNamedMax of them
 };
 using Appended = std::function<void(tl::expected<Receipt, Refused>)>;
 

@@ -156,11 +156,11 @@ std::optional<std::string> why_not_json(std::string_view text, simdjson::dom::el
 
 }  // namespace
 
-std::optional<std::string> why_not_an_object(std::string_view text) {
+std::optional<std::string> why_not_an_object(std::string_view text, std::string_view what) {
   simdjson::dom::element_type type{};
-  if (auto why = why_not_json(text, &type)) return "the body is " + *why;
+  if (auto why = why_not_json(text, &type)) return fmt::format("{} is {}", what, *why);
   if (type == simdjson::dom::element_type::OBJECT) return std::nullopt;
-  return fmt::format("the body is {}, not an object", kind_of(type));
+  return fmt::format("{} is {}, not an object", what, kind_of(type));
 }
 
 namespace {

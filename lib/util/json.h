@@ -15,7 +15,7 @@ namespace twinspool::json {
 // nullopt where `text` is one complete, valid JSON object in UTF-8 (nothing before or after but white space); else what
 // is wrong with it, for the sender: "the body is a JSON string, not an object". Numbers may be of any size and
 // precision. Any thread; each keeps its own parser.
-std::optional<std::string> why_not_an_object(std::string_view text);
+std::optional<std::string> why_not_an_object(std::string_view text, std::string_view what = "the body");
 
 // A parsed document, to be asked by path: value("error.code"). Small documents only (cloud answers, status, tests).
 class Document {

@@ -15,7 +15,8 @@ struct Operator {  // a daemon's admin socket, and somebody who asks
     AdminConfig config;
     config.path = dir.file("admin.sock");
     config.group.clear();
-    auto listening = AdminServer::listen(loop, config, [this] { return facts; });
+    net::InheritedSockets inherited;
+    auto listening = AdminServer::listen(loop, config, inherited, [this] { return facts; });
     REQUIRE(listening.has_value());
     server = std::move(*listening);
   }

@@ -210,12 +210,14 @@ void serve_with_store(net::EventLoop& loop, const std::string& socket, const std
                       const std::function<void()>& ready) {
   StoreConfig store;
   store.path = database;
-  auto spool = Spool::open(store, loop);
+  const std::vector<ListenConfig> sockets = {{.path = socket, .mode = 0600, .group = ""}};
+  auto spool = Spool::open(store, loop, Spool::Writer::thread, {}, ingest::IngestServer::sources_of(sockets));
   if (!spool) {
     std::fprintf(stderr, "ingest-bench: %s\n", spool.error().what.c_str());
     std::abort();
   }
-  auto server = ingest::IngestServer::listen(loop, {{.path = socket, .mode = 0600, .group = ""}}, {}, **spool);
+  net::InheritedSockets inherited;
+  auto server = ingest::IngestServer::listen(loop, sockets, {}, **spool, inherited);
   ENSURE(server.has_value());
   ready();
   loop.run();

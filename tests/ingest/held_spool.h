@@ -22,14 +22,28 @@ class HeldSpool final : public Spool {
     done(answer);
   }
 
-  void append(Source, Telemetry message, Appended done) override {
+  using Spool::append;
+  using Spool::append_batch;
+  std::vector<Source> sources;  // of the single ones
+  std::deque<BatchAppended> batches;
+  void answer_batch(const tl::expected<std::vector<Receipt>, Refused>& answer) {
+    BatchAppended done = std::move(batches.front());
+    batches.pop_front();
+    done(answer);
+  }
+
+  void append(Source source, Telemetry message, Appended done) override {
+    sources.push_back(source);
     appended.push_back(std::move(message));
     waiting_.push_back(std::move(done));
   }
 
   void on_committed(Committed) override {}
   void on_unrecorded_fell(std::function<void()>) override {}
-  void append_batch(Source, std::vector<Telemetry>, BatchAppended) override {}
+  void append_batch(Source, std::vector<Telemetry> messages, BatchAppended done) override {
+    for (Telemetry& message : messages) appended.push_back(std::move(message));
+    batches.push_back(std::move(done));
+  }
   void finish(Finished) override {}
   void note_lane(LaneNote) override {}
   void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {}

@@ -25,12 +25,23 @@ std::string post(const std::string& id, const std::string& body = "{}", const st
 struct Bench {
   explicit Bench(const IngestConfig& config = {}) { begin(config); }
 
+  explicit Bench(const ListenConfig& socket) {
+    net::InheritedSockets inherited;
+    auto listening = IngestServer::listen(loop, {socket}, {}, spool, inherited);
+    REQUIRE(listening);
+    server = std::move(*listening);
+    connect({.uid = 1000, .gid = 1000, .listener = 1});
+  }
+
   void begin(const IngestConfig& config) {
     server = std::make_unique<IngestServer>(loop, config, spool);
+    connect({});
+  }
+  void connect(const net::PeerCredentials& peer) {
     auto [ours, theirs] = MemoryStream::pair(loop);
     client = std::move(ours);
     client->start(wire);
-    server->add(std::move(theirs), {});
+    server->add(std::move(theirs), peer);
   }
   void send(const std::string& bytes) {
     client->write(bytes);
@@ -118,12 +129,12 @@ TEST_CASE("each refusal of the spool has its status, and Retry-After where a ret
     std::string_view code;
     bool retry;
   };
-  const Case given =
-      GENERATE(Case{Refusal::message_id_reused, 400, "InvalidArgument", false},
-               Case{Refusal::inbox_full, 503, "Unavailable", true}, Case{Refusal::storage, 503, "Unavailable", true},
-               Case{Refusal::shutting_down, 503, "Unavailable", true},
-               Case{Refusal::queue_full, 507, "InsufficientStorage", true},
-               Case{Refusal::disk_full, 507, "InsufficientStorage", true});
+  const Case given = GENERATE(
+      Case{Refusal::message_id_reused, 400, "InvalidArgument", false}, Case{Refusal::quota, 429, "QuotaExceeded", true},
+      Case{Refusal::quota, 413, "PayloadTooLarge", false}, Case{Refusal::inbox_full, 503, "Unavailable", true},
+      Case{Refusal::storage, 503, "Unavailable", true}, Case{Refusal::shutting_down, 503, "Unavailable", true},
+      Case{Refusal::queue_full, 507, "InsufficientStorage", true},
+      Case{Refusal::disk_full, 507, "InsufficientStorage", true});
   Bench bench;
   bench.send(post("m1"));
   bench.refuse(given.why, given.retry ? Duration(std::chrono::milliseconds(2001)) : Duration::zero());
@@ -244,6 +255,115 @@ TEST_CASE("draining with nobody there is done on a later turn", "[ingest][ingest
   CHECK(done);
 }
 
+namespace {
+
+std::string batch(const std::string& body) {
+  return "POST /telemetry:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nContent-Length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+std::string line(const std::string& twin, const std::string& id) {
+  return R"({"twin":")" + twin + R"(","messageId":")" + id + "\",\"telemetry\":{}}\n";
+}
+
+}  // namespace
+
+TEST_CASE("a batch is answered with its counts once it is committed", "[ingest][ingest_server]") {
+  Bench bench;
+  bench.send(batch(line("pump", "a") + line("pump", "b") + line("valve", "c")));
+  REQUIRE(bench.spool.batches.size() == 1);
+  CHECK(bench.spool.appended.size() == 3);
+  CHECK(bench.answers().empty());
+  bench.spool.answer_batch(std::vector<Receipt>{{1, false}, {2, true}, {3, false}});
+  bench.turns();
+  const http::Response response = bench.answer();
+  CHECK(response.status == 204);
+  CHECK(response.headers.get("Twinspool-Accepted") == "2");
+  CHECK(response.headers.get("Twinspool-Duplicates") == "1");
+}
+
+TEST_CASE("a batch with a reused id names the lines", "[ingest][ingest_server]") {
+  Bench bench;
+  bench.send(batch(line("pump", "a") + "\n" + line("pump", "b")));
+  bench.spool.answer_batch(
+      tl::unexpected(Refused{.why = Refusal::message_id_reused, .what = "because", .retry_after = {}, .which = {1}}));
+  bench.turns();
+  const http::Response response = bench.answer();
+  CHECK(response.status == 400);
+  const auto document = json::Document::parse(response.body);
+  CHECK(document->integer("error.details.0.line") == 3);
+  CHECK(document->value("error.details.0.innererror.code") == "MessageIdReused");
+  CHECK(document->value("error.innererror.code") == "MessageIdReused");
+}
+
+TEST_CASE("batches that are under way together have a limit, single messages go on", "[ingest][ingest_server]") {
+  Bench bench(IngestConfig{.batch_max = 64 * kKiB});
+  const std::string full = line("pump", "a") + std::string(60 * kKiB, ' ');
+  for (int i = 0; i < 4; ++i) bench.send(batch(full));
+  CHECK(bench.spool.batches.size() == 4);
+  bench.send(batch(full));
+  CHECK(bench.spool.batches.size() == 4);
+  bench.send(post("m"));
+  for (int i = 0; i < 4; ++i) bench.spool.answer_batch(std::vector<Receipt>{{1, false}});
+  bench.turns();
+  auto answers = bench.answers();
+  REQUIRE(answers.size() == 5);
+  CHECK(answers[4].status == 503);
+  CHECK(answers[4].headers.get("Retry-After") == "1");
+  bench.send(batch(full));  // those before are answered
+  CHECK(bench.spool.batches.size() == 1);
+}
+
+TEST_CASE("a batch over the limit is 413", "[ingest][ingest_server]") {
+  Bench bench(IngestConfig{.batch_max = 64 * kKiB});
+  bench.send(batch(std::string(64 * kKiB + 1, ' ')));
+  CHECK(bench.answer().status == 413);
+  bench.send(
+      "POST /telemetry:batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\n"
+      "Transfer-Encoding: chunked\r\n\r\n10001\r\n" +
+      std::string(0x10001, ' ') + "\r\n0\r\n\r\n");
+  const http::Response response = bench.answer();
+  CHECK(response.status == 413);
+  CHECK(response.body.find("65536 bytes") != std::string::npos);
+}
+
+TEST_CASE("a socket's rules hold for everything that comes by it", "[ingest][ingest_server]") {
+  const TempDir directory;
+  ListenConfig socket{.path = directory.file("one.sock"), .group = ""};
+  SECTION("twins") {
+    socket.twins = {"pump*"};
+    Bench bench(socket);
+    bench.send(post("m1"));
+    CHECK(bench.spool.waiting() == 1);
+    CHECK(bench.spool.sources == std::vector<Source>{1});
+    bench.commit({.sequence = 1});
+    (void)bench.answers();
+    bench.send(
+        "POST /digitaltwins/valve/telemetry?api-version=2023-10-31 HTTP/1.1\r\nHost: x\r\nMessage-Id: m\r\n"
+        "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    const http::Response single = bench.answer();
+    CHECK(single.status == 403);
+    CHECK(single.body.find("of the twins pump*, and not of 'valve'") != std::string::npos);
+    bench.send(batch(line("pump", "a") + line("valve", "b")));
+    const http::Response many = bench.answer();
+    CHECK(many.status == 403);
+    CHECK(json::Document::parse(many.body)->integer("error.details.0.line") == 2);
+    CHECK(bench.spool.batches.empty());
+  }
+  SECTION("peers") {
+    socket.allow_users = {"4000000"};
+    Bench bench(socket);
+    bench.send(post("m1"));
+    const http::Response response = bench.answer();
+    CHECK(response.status == 403);
+    CHECK_FALSE(response.headers.get("Retry-After"));
+    CHECK(response.body.find("takes messages of user 4000000, and you are seen as uid 1000, gid 1000, pid 0") !=
+          std::string::npos);
+    bench.connect({.uid = 4000000, .gid = 1, .listener = 1});
+    bench.send(post("m1"));
+    CHECK(bench.spool.waiting() == 1);
+  }
+}
+
 TEST_CASE("the API is served on every socket of the list", "[ingest][ingest_server]") {
   net::EventLoop loop;
   TempDir directory;
@@ -251,7 +371,8 @@ TEST_CASE("the API is served on every socket of the list", "[ingest][ingest_serv
   std::vector<ListenConfig> sockets(2);
   sockets[0] = {.path = directory.file("one.sock"), .group = ""};
   sockets[1] = {.path = directory.file("two.sock"), .group = ""};
-  auto server = IngestServer::listen(loop, sockets, {}, spool);
+  net::InheritedSockets inherited;
+  auto server = IngestServer::listen(loop, sockets, {}, spool, inherited);
   REQUIRE(server);
 
   for (const ListenConfig& socket : sockets) {
@@ -268,7 +389,7 @@ TEST_CASE("the API is served on every socket of the list", "[ingest][ingest_serv
     REQUIRE(run_until(loop, [&] { return wire.received.ends_with("\r\n\r\n"); }));
     CHECK(wire.received.starts_with("HTTP/1.1 204 "));
   }
-  const auto second = IngestServer::listen(loop, sockets, {}, spool);
+  const auto second = IngestServer::listen(loop, sockets, {}, spool, inherited);
   REQUIRE_FALSE(second);
   CHECK(second.error().code == Errc::busy);
 }

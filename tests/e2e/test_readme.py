@@ -64,8 +64,9 @@ class Readme(EndToEnd):
             self.run_here("bash", "-euc", command)
         self.assertIn("pump-1", self.run_here("sqlite3", "run/queue.db", "select * from queue limit 5"))
 
-    def test_the_smallest_configuration_is_good(self):
+    def test_the_configurations_are_good(self):
         path = os.path.join(self.directory, "smallest.yaml")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(blocks("Configure", "yaml")[0])
-        self.run_here(os.path.join(BIN, "twinspoold"), "--check-config", "--config", path)
+        for configuration in blocks("Configure", "yaml"):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(configuration)
+            self.run_here(os.path.join(BIN, "twinspoold"), "--check-config", "--config", path)

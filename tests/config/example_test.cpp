@@ -13,10 +13,7 @@ using namespace twinspool;
 namespace {
 
 std::string example() {
-  // This file is tests/config/example_test.cpp in the source tree.
-  const std::string here = __FILE__;
-  const std::string root = here.substr(0, here.rfind("tests/config/"));
-  std::ifstream file(root + "config/twinspool.yaml");
+  std::ifstream file(TWINSPOOL_SOURCE_DIR "/config/twinspool.yaml");
   REQUIRE(file);
   std::ostringstream text;
   text << file.rdbuf();

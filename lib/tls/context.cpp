@@ -32,6 +32,17 @@ Result<void> use_certificate(SSL_CTX* context, const std::string& cert_file, con
   return {};
 }
 
+// Whoever puts a revocation list beside the authorities wants it to be looked at; OpenSSL does so only when told.
+void check_revocation(SSL_CTX* context) {
+  X509_STORE* store = SSL_CTX_get_cert_store(context);
+  const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(store);
+  for (int index = 0; index < sk_X509_OBJECT_num(objects); ++index) {
+    if (X509_OBJECT_get_type(sk_X509_OBJECT_value(objects, index)) != X509_LU_CRL) continue;
+    ENSURE(X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK) == 1);
+    return;
+  }
+}
+
 Result<void> trust(SSL_CTX* context, const std::string& ca_file) {
   ERR_clear_error();
   if (ca_file.empty()) {
@@ -40,6 +51,7 @@ Result<void> trust(SSL_CTX* context, const std::string& ca_file) {
   }
   if (const auto readable = check_readable("CA file", ca_file); !readable) return readable;
   if (SSL_CTX_load_verify_file(context, ca_file.c_str()) != 1) return bad_file("CA file", ca_file);
+  check_revocation(context);
   return {};
 }
 

@@ -18,7 +18,7 @@ namespace twinspool::tls {
 enum class Version : std::uint8_t { tls12, tls13 };
 
 struct ClientOptions {
-  std::string ca_file;    // PEM; empty: the system's trust store
+  std::string ca_file;    // PEM, revocation lists are obeyed; empty: the system's trust store
   std::string cert_file;  // PEM chain and key of the client; both or neither
   std::string key_file;
   Version min_version = Version::tls12;

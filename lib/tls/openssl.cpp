@@ -139,6 +139,15 @@ std::string explain(const CertificateFault& fault, const std::string& wanted_hos
              "): where that authority is the right one, name its certificate in forward.tls.ca_file; or the server "
              "does "
              "not send the certificates between its own and the authority's";
+    case X509_V_ERR_CERT_REVOKED:
+      return which + " was revoked by its authority (" + fault.issuer + "): the server needs a new one";
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+      return which + " may have been revoked: the revocation list of " + fault.issuer +
+             " in forward.tls.ca_file is of no use (" + X509_verify_cert_error_string(fault.code) +
+             "); put the newest one there, or none at all";
     case X509_V_ERR_INVALID_PURPOSE:
       return which + " is not meant for a server: its key usage says for what it is";
     case X509_V_ERR_EE_KEY_TOO_SMALL:

@@ -54,6 +54,19 @@ class Authority:
             file.write(data)
         return path
 
+    def revocation_list(self, *revoked, valid=(-1, 24)):
+        """A PEM file with the authority and its list; `revoked` are Files."""
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.subject).last_update(hours(valid[0]))
+        builder = builder.next_update(hours(valid[1]))
+        for files in revoked:
+            with open(files.cert_file, "rb") as file:
+                serial = x509.load_pem_x509_certificate(file.read()).serial_number
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(hours(-0.5)).build())
+        crl = builder.sign(self.key, hashes.SHA256())
+        pem = serialization.Encoding.PEM
+        return self.write(f"{self.name}.crl.pem", self.certificate.public_bytes(pem) + crl.public_bytes(pem))
+
     def issue(self, name, hosts=("127.0.0.1", "localhost"), common_name="stand-in", valid=(-1, 24 * 30), rsa_bits=None,
               digest=None, usages=(SERVER, CLIENT), self_signed=False, whole_chain=True):
         key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())

@@ -116,9 +116,9 @@ class Versions(TlsTest):
 class Hostile(TlsTest):
     """Each bad certificate is refused with a text that says which fault it has, and nothing is handed over."""
 
-    def check(self, files, *parts, **options):
+    def check(self, files, *parts, ca_file=None, **options):
         server = self.serve(files, **options)
-        self.point_at(server)
+        self.point_at(server, tls={"ca_file": ca_file or self.authority.ca_file})
         self.send_one()
         self.assert_refused(server, *parts)
         good = tls_context(self.authority.issue("mended"))
@@ -163,6 +163,21 @@ class Hostile(TlsTest):
     def test_a_certificate_that_is_not_for_servers(self):
         self.check(self.authority.issue("bad", usages=(CLIENT,)), "the certificate of 127.0.0.1",
                    "is not meant for a server")
+
+    def test_revoked(self):
+        files = self.authority.issue("bad")
+        self.check(files, "the certificate of 127.0.0.1", "was revoked by its authority",
+                   ca_file=self.authority.revocation_list(files))
+
+    def test_a_revocation_list_that_is_out_of_date(self):
+        bad = self.authority.issue("other")
+        stale = self.authority.revocation_list(bad, valid=(-48, -24))
+        server = self.serve()
+        self.point_at(server, tls={"ca_file": stale})
+        self.send_one()
+        self.assert_refused(server, "may have been revoked", "CRL has expired", "forward.tls.ca_file")
+        self.point_at(server, tls={"ca_file": self.authority.revocation_list(bad)})
+        self.assert_drained(server)
 
     def test_wildcards_that_say_too_much(self):
         for names in (("*",), ("*.test",), ("c*.plant.test",), ("*.*.test",), ("*.gw.cloud.plant.test",)):

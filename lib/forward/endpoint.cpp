@@ -52,6 +52,8 @@ Endpoint::Blame Endpoint::finished(const Permit& permit, const Outcome& outcome,
 }
 
 Endpoint::Blame Endpoint::failed(const Permit& permit, const Outcome& outcome, TimePoint now) {
+  // A proxy may refuse one connection more and carry the others on.
+  if (outcome.verdict == Verdict::hold_endpoint && good_at_ > permit.sent_at) return Blame::lane;
   return judge(permit, outcome, now);
 }
 

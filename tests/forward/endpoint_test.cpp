@@ -103,6 +103,18 @@ TEST_CASE_METHOD(Fixture, "a request lost while others were answered is its lane
   CHECK(endpoint.failed({0, t0 + 1s}, outcome(Verdict::retry_path), t0 + 3s) == Endpoint::Blame::lane);
 }
 
+TEST_CASE_METHOD(Fixture, "a proxy that refuses one connection more does not stop those it carries",
+                 "[forward][endpoint]") {
+  come_up(t0);
+  const auto dial = endpoint.permit(t0 + 1s);
+  exchange(Verdict::delivered, t0 + 2s);
+  CHECK(endpoint.failed(dial, outcome(Verdict::hold_endpoint), t0 + 3s) == Endpoint::Blame::lane);
+  CHECK(endpoint.state() == Endpoint::State::up);
+  const auto later = endpoint.permit(t0 + 4s);  // and nobody was answered since
+  CHECK(endpoint.failed(later, outcome(Verdict::hold_endpoint), t0 + 5s) == Endpoint::Blame::endpoint);
+  CHECK(endpoint.state() == Endpoint::State::waiting);
+}
+
 TEST_CASE_METHOD(Fixture, "a throttling endpoint is left alone for as long as it asked", "[forward][endpoint]") {
   come_up(t0);
   const auto other = endpoint.sent(t0);

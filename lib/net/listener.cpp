@@ -20,7 +20,7 @@
 namespace twinspool::net {
 namespace {
 
-constexpr int kBacklog = 1024;
+constexpr int kBacklog = 4096;  // systemd's, too; the kernel caps it at net.core.somaxconn
 constexpr std::size_t kGroupsUsual = 16;
 constexpr int kAcceptedPerTurn = 64;  // others on the loop get their turn in a flood of connections
 constexpr Duration kRetryAccept = std::chrono::milliseconds{100};

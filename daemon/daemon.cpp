@@ -162,6 +162,7 @@ admin::Facts Process::facts() {
           .spool = spool_->stats(),
           .forwarder = delivery_ ? delivery_->forwarder->stats() : forward::Forwarder::Stats{},
           .ingest = ingest_->stats(),
+          .sockets = ingest::IngestServer::sources_of(config_.listen),
           .now = wall_now(),
           .uptime = monotonic_now() - started_,
           .clock_synchronized = clock_synchronized()};

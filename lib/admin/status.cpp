@@ -79,6 +79,16 @@ void write_ingest(json::Writer& out, const Facts& facts) {
   for (const auto& [code, count] : facts.ingest.answers) {
     out.begin_object().key("code").integer(code).key("count").integer(number(count)).end_object();
   }
+  out.end_array();
+  out.key("sockets").begin_array();
+  for (std::size_t i = 0; i < std::min(facts.sockets.size(), facts.spool.sources.size()); ++i) {
+    const auto& [path, quota] = facts.sockets[i];
+    const Waiting& queued = facts.spool.sources[i];
+    out.begin_object().key("path").string(path);
+    out.key("queued_messages").integer(number(queued.messages)).key("queued_bytes").integer(number(queued.bytes));
+    out.key("quota_messages").integer(number(quota.messages)).key("quota_bytes").integer(number(quota.size));
+    out.end_object();
+  }
   out.end_array().end_object();
 }
 

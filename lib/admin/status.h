@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "forward/forwarder.h"
 #include "ingest/ingest_server.h"
@@ -27,6 +28,7 @@ struct Facts {  // gathered at one moment, on the loop thread
   SpoolStats spool;
   forward::Forwarder::Stats forwarder;
   ingest::IngestServer::Stats ingest;
+  std::vector<SourceConfig> sockets;  // in the order of spool.sources
   WallTime now{};
   Duration uptime{};
   bool clock_synchronized = false;

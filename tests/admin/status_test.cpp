@@ -42,6 +42,19 @@ TEST_CASE("the status says how much waits, how old it is, and what became of the
   CHECK(status.value("upstream.state") == "up");
 }
 
+TEST_CASE("the status says what waits of each socket, beside its quota", "[admin][status]") {
+  Facts facts = delivering();
+  facts.sockets = {{"/run/a.sock", {}}, {"/run/b.sock", {.messages = 5, .size = 70'000}}};
+  facts.spool.sources = {{.messages = 1, .bytes = 300}, {.messages = 2, .bytes = 600}};
+  const json::Document status = parsed(facts);
+  CHECK(status.value("ingest.sockets.1.path") == "/run/b.sock");
+  CHECK(status.integer("ingest.sockets.1.queued_messages") == 2);
+  CHECK(status.integer("ingest.sockets.1.queued_bytes") == 600);
+  CHECK(status.integer("ingest.sockets.1.quota_messages") == 5);
+  CHECK(status.integer("ingest.sockets.1.quota_bytes") == 70'000);
+  CHECK(status.integer("ingest.sockets.0.quota_messages") == 0);
+}
+
 TEST_CASE("a clock that was set back makes no negative age", "[admin][status]") {
   Facts facts = delivering();
   facts.now = from_unix_ms(0);

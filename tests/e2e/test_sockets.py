@@ -121,6 +121,9 @@ class Rules(EndToEnd):
             self.assert_accepted(self.send(self.quiet))
         self.assertEqual([(row["messages"], row["bytes"] > 0) for row in self.daemon.sql("select * from sources")],
                          [(5, True), (3, True)])
+        sockets = self.daemon.status()["ingest"]["sockets"]
+        self.assertEqual([(each["path"], each["queued_messages"], each["quota_messages"]) for each in sockets],
+                         [(self.daemon.socket, 5, 5), (self.quiet, 3, 0)])
         self.assertEqual(batch(self.daemon.socket, "".join(line("p", f"{n}") for n in range(6))).status, 413)
         self.cloud.up()
         self.daemon.wait_until_drained()

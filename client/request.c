@@ -47,7 +47,9 @@ const char* batch_line_fault(const twinspool_message* message) {
   return NULL;
 }
 
+/* As encodeURIComponent does, and as the daemon does with the twins of a batch: both ways lead to the same lane. */
 static bool is_unreserved(unsigned char c) {
+  if (c != '\0' && strchr("!*'()", c) != NULL) return true;
   return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
          c == '_' || c == '~';
 }

@@ -93,7 +93,6 @@ class Sender {
   const std::vector<Sent>& acknowledged() const { return acknowledged_; }  // after stop
   unsigned retries() const { return retries_; }
   const std::string& failure() const { return failure_; }
-  const std::string& twin() const { return twin_; }
 
  private:
   void run() {
@@ -150,12 +149,13 @@ void wait_for(const Sender& sender, std::size_t count) {
   }
 }
 
-void check_stored(const std::string& database, const Sender& sender) {
+// `twin` as it stands in the database, percent-encoded.
+void check_stored(const std::string& database, const Sender& sender, const std::string& twin) {
   auto opened = sqlite::Database::open(database, sqlite::Database::Mode::read_only);
   REQUIRE(opened.has_value());
   auto rows = opened->prepare("SELECT message_id, body FROM queue WHERE twin = ? ORDER BY sequence");
   REQUIRE(rows.has_value());
-  rows->bind(1, sender.twin());
+  rows->bind(1, twin);
   for (const Sent& sent : sender.acknowledged()) {
     const Result<bool> row = rows->step();
     REQUIRE(row.has_value());
@@ -176,23 +176,28 @@ TEST_CASE("nothing acknowledged is lost and nothing is stored twice through kill
   {
     Sender first(daemon.socket(), "pump-1", 0);
     Sender second(daemon.socket(), "pump-2", 0);
+    Sender batches(daemon.socket(), "pump 3 (a \"batch\")", 20);
     constexpr int kKills = 6;
     for (int round = 1; round <= kKills; ++round) {
       wait_for(first, first.count() + 40);
       wait_for(second, second.count() + 40);
+      wait_for(batches, batches.count() + 40);
       daemon.kill();
       daemon.start();
     }
     first.stop();
     second.stop();
+    batches.stop();
     CHECK(first.failure().empty());
     CHECK(second.failure().empty());
+    CHECK(batches.failure().empty());
     CHECK(first.retries() + second.retries() >= kKills);  // the kills were felt
-    check_stored(daemon.database(), first);
-    check_stored(daemon.database(), second);
-    stored = first.count() + second.count();
+    check_stored(daemon.database(), first, "pump-1");
+    check_stored(daemon.database(), second, "pump-2");
+    check_stored(daemon.database(), batches, "pump%203%20(a%20%22batch%22)");
+    stored = first.count() + second.count() + batches.count();
   }
-  CHECK(stored >= 6 * 80);
+  CHECK(stored >= 6 * 120);
   CHECK(daemon.stop() == 0);
 }
 

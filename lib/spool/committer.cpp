@@ -12,8 +12,7 @@ constexpr std::uint32_t kPagesGivenBack = 256;    // 1 MiB a slice
 constexpr std::uint32_t kFreePagesKept = 256;     // for what comes in next
 constexpr std::uint32_t kCheckpointPages = 1000;  // more makes the worst commit slower, fewer the wear higher
 constexpr std::size_t kRecordedPerCommitMax = 4096;
-constexpr std::uint64_t kWalReserveBytes = 6 * kMiB;  // half as much again as checkpoints let it grow to
-constexpr std::size_t kRecordedOnFullDiskMax = 64;    // a commit of few pages
+constexpr std::size_t kRecordedOnFullDiskMax = 64;  // a commit of few pages
 constexpr std::size_t kTrimmedPerCommitMin =
     256;  // and twice what is recorded, so that the trace always shrinks to its time
 constexpr std::string_view kRefused = "refused";  // quarantine reasons

@@ -21,6 +21,9 @@
 
 namespace twinspool {
 
+// Blocks held in the WAL from the start: half as much again as checkpoints let it grow to.
+constexpr std::uint64_t kWalReserveBytes = 6 * kMiB;
+
 using AppendAnswer = tl::expected<std::vector<Receipt>, Refused>;
 
 class Committer {

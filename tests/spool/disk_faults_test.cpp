@@ -1,10 +1,12 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
 
+#include "spool/committer.h"
 #include "spool/fixture.h"
 
 namespace twinspool {
@@ -21,11 +23,25 @@ sqlite3_vfs* real_vfs = nullptr;
 
 std::mutex names_mutex;
 std::map<sqlite3_file*, std::string> names;
+std::map<std::string, sqlite3_int64> room;  // by name, measured once for each file while no block is free
+
+// What the file has been given: its size and what was reserved for it, as far as it has blocks. Blocks alone would not
+// do: a file system may hold more than anybody asked for (delayed allocation, preallocation, large blocks), more of
+// them while the file grows, and not in the same way twice.
+sqlite3_int64 room_of(const std::string& name) {
+  struct stat info {};
+  if (::stat(name.c_str(), &info) != 0) return 0;
+  const bool is_wal = name.ends_with("-wal");
+  const sqlite3_int64 asked_for =
+      std::max<sqlite3_int64>(info.st_size, is_wal ? static_cast<sqlite3_int64>(kWalReserveBytes) : 0);
+  return std::min<sqlite3_int64>(asked_for, info.st_blocks * sqlite3_int64{512});
+}
 
 bool has_blocks_for(sqlite3_file* file, sqlite3_int64 end) {
   const std::lock_guard lock(names_mutex);
-  struct stat info {};
-  return ::stat(names[file].c_str(), &info) == 0 && end <= info.st_blocks * sqlite3_int64{512};
+  const std::string& name = names[file];
+  const auto known = room.find(name);
+  return end <= (known != room.end() ? known->second : room.emplace(name, room_of(name)).first->second);
 }
 
 int our_write(sqlite3_file* file, const void* bytes, int count, sqlite3_int64 offset) {
@@ -77,7 +93,14 @@ DiskFaults::~DiskFaults() {
 
 void DiskFaults::fail_syncs(bool failing) { syncs_fail = failing; }
 void DiskFaults::fill_up(bool full) { disk_full = full; }
-void DiskFaults::no_room(bool full) { no_block_free = full; }
+void DiskFaults::no_room(bool full) {
+  const std::lock_guard lock(names_mutex);
+  room.clear();
+  if (full) {
+    for (const auto& [file, name] : names) room.emplace(name, room_of(name));
+  }
+  no_block_free = full;
+}
 std::size_t DiskFaults::writes() const { return writes_seen; }
 
 }  // namespace twinspool

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "admin/admin_server.h"
+#include "admin/answers.h"
 #include "config/load.h"
 #include "forward/forwarder.h"
 #include "forward/network_dialer.h"
@@ -17,6 +18,7 @@
 #include "net/event_loop.h"
 #include "notify.h"
 #include "spool/spool.h"
+#include "util/json.h"
 #include "util/log.h"
 
 namespace twinspool {
@@ -68,6 +70,8 @@ class Process {
   void reload();
   void apply_configuration();
   void replace_delivery(std::unique_ptr<Delivery> next);
+  void restart_delivery();
+  void route_acknowledge();
   void stop();
   void stop_delivery_and_spool();
   void finish();
@@ -100,6 +104,7 @@ Result<void> Process::start() {
       Spool::open(config_.store, loop_, Spool::Writer::thread, {}, ingest::IngestServer::sources_of(config_.listen));
   if (!spool) return tl::unexpected(spool.error());
   spool_ = std::move(*spool);
+  spool_->on_recovered([this] { restart_delivery(); });
   begin_delivery(std::move(*delivery));
 
   auto ingest = ingest::IngestServer::listen(loop_, config_.listen, config_.ingest, *spool_, inherited);
@@ -111,6 +116,7 @@ Result<void> Process::start() {
   for (const std::string& socket : inherited.left())
     log::warn("net.inherited_unused",
               {{"socket", socket}, {"remedy", "the configuration and the socket unit must name the same paths"}});
+  route_acknowledge();
 
   on_term_.emplace(loop_, SIGTERM, [this] { stop(); });
   on_int_.emplace(loop_, SIGINT, [this] { stop(); });
@@ -196,6 +202,26 @@ void Process::apply_configuration() {
   spool_->reconfigure(config_.store);
   log::info("config.reloaded", {{"file", config_path_}});
   replace_delivery(std::move(*delivery));
+}
+
+// What was salvaged lies before what the forwarder has read, so another begins at the front.
+void Process::restart_delivery() {
+  if (stopping_ || !delivery_) return;
+  auto delivery = make_delivery(config_);
+  if (!delivery) return log::error("daemon.delivery", {{"why", delivery.error().what}});
+  replace_delivery(std::move(*delivery));
+}
+
+void Process::route_acknowledge() {
+  admin_->route("POST", "/acknowledge", [this](const http::Request&, const admin::AdminServer::Respond& respond) {
+    const std::string what = spool_->stats().degraded;
+    spool_->acknowledge([what, respond](const Result<void>& done) {
+      if (!done) return respond(admin::error_response(503, "Unavailable", done.error().what));
+      json::Writer out;
+      out.begin_object().key("acknowledged").string(what).end_object();
+      respond(admin::json_response(200, out.take()));
+    });
+  });
 }
 
 // The old forwarder hands over what it has in flight before the new one reads the queue, so nothing is sent twice. A

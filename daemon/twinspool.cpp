@@ -43,6 +43,7 @@ void describe(CommandLine& line) {
   app.fallthrough();  // so that the options above may also follow the verb
 
   add_message_verbs(line);
+  add_integrity_verbs(line);
   app.footer(
       "Examples:\n"
       "  twinspool status\n"

@@ -43,8 +43,8 @@ AdminServer::AdminServer(net::EventLoop& loop, Gather gather)
     : gather_(std::move(gather)), server_(loop, server_options(), *this) {
   route("GET", "/health/live", [](const http::Request&, const Respond& respond) { respond(health(true, "")); });
   route("GET", "/health/ready", [this](const http::Request&, const Respond& respond) {
-    const Condition condition = condition_of(gather_());
-    respond(health(condition.state != State::degraded, condition.why));
+    const Facts facts = gather_();  // also after a recovery, which the state says until somebody acknowledges
+    respond(health(facts.spool.fault.empty(), condition_of(facts).why));
   });
   route("GET", "/status", [this](const http::Request&, const Respond& respond) {
     const Facts facts = gather_();

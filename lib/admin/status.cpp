@@ -68,6 +68,7 @@ void write_store(json::Writer& out, const Facts& facts) {
   out.key("file_bytes").integer(number(spool.file_bytes)).key("wal_bytes").integer(number(spool.wal_bytes));
   out.key("disk_free_bytes").integer(number(spool.disk_free_bytes));
   out.key("commit_typical_ms").number(seconds(spool.sync_typical) * 1000);
+  out.key("degraded").string(spool.degraded);
   out.key("fault").string(spool.fault).key("closed_by_space").boolean(spool.ingest_closed_by_space);
   out.end_object();
 }
@@ -114,6 +115,8 @@ Condition condition_of(const Facts& facts) {
   const WallTime start = facts.now - std::chrono::duration_cast<std::chrono::milliseconds>(facts.uptime);
   const WallTime since = facts.forwarder.since;
   if (!facts.spool.fault.empty()) return {State::degraded, facts.spool.fault, from_unix_ms(facts.spool.fault_since_ms)};
+  if (!facts.spool.degraded.empty())  // whatever else goes on: until an operator acknowledges
+    return {State::degraded, facts.spool.degraded, from_unix_ms(facts.spool.degraded_since_ms)};
   if (facts.endpoint.empty()) {
     if (facts.spool.queued_messages == 0) return {State::idle, "", start};
     return {State::waiting, "forward.endpoint is empty: messages are collected, not delivered", start};

@@ -9,7 +9,9 @@
 #include <string_view>
 #include <vector>
 
+#include "spool/generation.h"
 #include "util/log.h"
+#include "util/time.h"
 
 namespace twinspool {
 namespace {
@@ -99,6 +101,15 @@ Result<void> renew(const StoreFiles& files, const std::string& path) {
   return copied;
 }
 
+// What the disk holds of the old database may be another thing than what was read, so it is not thrown away.
+Result<void> keep_old(const StoreFiles& files) {
+  const std::string aside = aside_name(files, "failed", to_unix_ms(wall_now()));
+  if (::link(files.database.c_str(), aside.c_str()) != 0)
+    return tl::unexpected(errno_error("cannot keep the old file as", aside));
+  log::warn("store.adopt", {{"old_kept_as", aside}});
+  return {};
+}
+
 }  // namespace
 
 Result<RunFile> read_run_file(const StoreFiles& files) {
@@ -141,6 +152,7 @@ Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::stri
     }
   }
   if (last.io_error) {
+    if (Result<void> kept = keep_old(files); !kept) return kept;
     if (Result<void> renewed = renew(files, files.database); !renewed) return renewed;
   }
   log::info("store.adopt", {{"wal_bytes", file_size(files.wal)}, {"io_error", last.io_error}});

@@ -17,8 +17,11 @@ constexpr std::size_t kTrimmedPerCommitMin =
     256;  // and twice what is recorded, so that the trace always shrinks to its time
 constexpr std::string_view kRefused = "refused";  // quarantine reasons
 constexpr std::string_view kDamaged = "checksum";
+constexpr Duration kSalvagedBeforeStart = std::chrono::seconds(1);
 constexpr Duration kRetryAfterFault = std::chrono::seconds(30);
 constexpr Duration kRetryAfterQuota = std::chrono::seconds(10);
+
+bool is_fault(const Error& error) { return error.code == Errc::storage || error.code == Errc::corrupt; }
 
 std::int64_t to_ms(Duration duration) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
@@ -31,43 +34,66 @@ Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, Sp
   Result<StoreHome> home = StoreHome::open(config.path, clocks.boot_id);
   if (!home) return tl::unexpected(home.error());
   // A new store gets its run file, the witness that it exists, only once it does.
-  if (!home->is_new()) {
+  const bool is_new = home->is_new();
+  if (!is_new) {
     if (Result<void> marked = home->mark_running(); !marked) return tl::unexpected(marked.error());
   }
-  Result<std::unique_ptr<Store>> store = Store::open(home->files().database, home->is_new(), clocks);
-  if (!store) {
-    if (store.error().code == Errc::storage && !home->is_new()) home->mark_io_error();
-    return tl::unexpected(store.error());
+  std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home)));
+  for (SourceConfig& source : sources) committer->sources_.push_back({std::move(source), 0});
+  if (Result<void> opened = committer->open_store(); !opened) {
+    if (opened.error().code == Errc::storage && !is_new) committer->home_.mark_io_error();
+    return tl::unexpected(opened.error());
   }
-  if (home->is_new()) {
-    if (Result<void> marked = home->mark_running(); !marked) return tl::unexpected(marked.error());
+  if (is_new) {
+    if (Result<void> marked = committer->home_.mark_running(); !marked) return tl::unexpected(marked.error());
   }
-  reserve_blocks(home->files().wal, kWalReserveBytes);
-  std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home), std::move(*store)));
-  if (Result<void> numbered = committer->number_sources(std::move(sources)); !numbered)
-    return tl::unexpected(numbered.error());
-  if (Result<void> rebuilt = committer->rebuild_window(); !rebuilt) return tl::unexpected(rebuilt.error());
-  committer->probe_space(committer->clocks_.uptime_ms());
-  committer->note_oldest();
   return committer;
 }
 
-Committer::Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::unique_ptr<Store> store)
+Committer::Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home)
     : config_(config),
       clocks_(std::move(clocks)),
       home_(std::move(home)),
-      store_(std::move(store)),
-      digester_(store_->digest_key()),
       gate_(config),
       recorded_max_(kRecordedPerCommitMax) {}
 
-Result<void> Committer::number_sources(std::vector<SourceConfig> sources) {
-  if (sources.empty()) return {};
+Result<void> Committer::open_store() {
+  Result<std::unique_ptr<Store>> store = recovery_.open();
+  if (!store) return tl::unexpected(store.error());
+  store_ = std::move(*store);
+  Result<void> usable = use_store();
+  if (usable) usable = rebuild_window();
+  if (usable) usable = store_->lane_notes().map([](const auto&) {});  // are asked for next
+  if (!usable) {
+    if (usable.error().code != Errc::corrupt) return usable;
+    store_->rollback();
+    set_fault(usable.error());
+  }
+  // A small file is salvaged at once; a large one while messages come in.
+  const TimePoint end = monotonic_now() + kSalvagedBeforeStart;
+  while (recovery_.due_ms() <= clocks_.uptime_ms() && monotonic_now() < end) work();
+  return {};
+}
+
+// After it was opened, or replaced by another generation.
+Result<void> Committer::use_store() {
+  reserve_blocks(home_.files().wal, kWalReserveBytes);
+  home_.remember_files();
+  digester_ = Digester(store_->digest_key());
+  wal_pages_copied_ = 0;
+  space_probed_ms_ = INT64_MIN / 2;
+  probe_space(clocks_.uptime_ms());
+  note_oldest();
+  return number_sources();
+}
+
+Result<void> Committer::number_sources() {
+  if (sources_.empty()) return {};
   if (Result<void> begun = store_->begin(); !begun) return begun;
-  for (SourceConfig& source : sources) {
-    const Result<SourceNumber> number = store_->number_of_source(source.name);
+  for (KnownSource& source : sources_) {
+    const Result<SourceNumber> number = store_->number_of_source(source.config.name);
     if (!number) return tl::unexpected(number.error());
-    sources_.push_back({std::move(source), *number});
+    source.number = *number;
   }
   return store_->commit();
 }
@@ -76,6 +102,33 @@ SourceNumber Committer::number_of(Source source) const {
   ENSURE(source <= sources_.size());
   return source == kNoSource ? 0 : sources_[source - 1].number;
 }
+
+Committer::Background Committer::work() {
+  if (closed_) return Background::none;
+  if (recovery_.due_ms() > clocks_.uptime_ms()) {
+    gives_back_ = give_back_space();
+    return Background::none;
+  }
+  const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), synced_clock_};
+  const Recovery::Did did = recovery_.work(store_, at);
+  fault_ = recovery_.trouble();
+  if (did == Recovery::Did::replaced_store) {
+    if (const Result<void> usable = use_store(); !usable) {
+      store_->rollback();
+      set_fault(usable.error());
+    }
+  }
+  if (did == Recovery::Did::imported) {
+    window_ = DedupWindow{};
+    if (const Result<void> rebuilt = rebuild_window(); !rebuilt) set_fault(rebuilt.error());
+    note_oldest();
+    return Background::imported;
+  }
+  if (did == Recovery::Did::part && recovery_.importing()) checkpoint_if_due();
+  return Background::recovering;
+}
+
+Result<void> Committer::acknowledge() { return recovery_.acknowledge(); }
 
 Result<void> Committer::rebuild_window() {
   const std::int64_t window_ms = to_ms(config_.dedup_window);
@@ -115,7 +168,14 @@ void Committer::probe_space(std::int64_t uptime_ms) {
   file_bytes_ = file_size(files.database);
   wal_bytes_ = file_size(files.wal);
   synced_clock_ = clocks_.synchronized();
+  check_files();
   restore_reserve();
+}
+
+// What is written into a file that has lost its name would be gone with this process.
+void Committer::check_files() {
+  if (!fault_.empty() || home_.files_are_there()) return;
+  set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
 }
 
 void Committer::restore_reserve() {
@@ -131,8 +191,7 @@ void Committer::left(std::vector<Finished> finished) {
   const Moment at = now();
   for (Finished& one : finished) {
     leaving_.add(one.sequence);
-    // After a fault nothing is recorded any more: the message stays in the file and is sent again after the restart.
-    if (fault_.empty()) departures_.push_back({std::move(one), kRefused, at});
+    departures_.push_back({std::move(one), kRefused, at});  // after a fault they are recorded in the new file
   }
 }
 
@@ -143,6 +202,7 @@ Committer::Outcome Committer::commit(Work work) {
     refuse_all(outcome, work.appends.size(), {Refusal::storage, fault_, kRetryAfterFault});
     return outcome;
   }
+  if (reads_wait()) work.record = false;  // their rows may still be missing
   window_.expire(at.uptime_ms);
   Result<void> committed = try_commit(work, at, outcome);
   if (committed) return outcome;
@@ -344,23 +404,30 @@ void Committer::give_up_reserve() {
 }
 
 void Committer::set_fault(const Error& error) {
-  if (!fault_.empty()) return;
-  fault_ = "the queue takes no writes after an I/O error (" + error.what +
-           "); what it holds is kept; put the disk right, then restart twinspoold: it copies its files "
-           "before it trusts them again";
+  const bool first = fault_.empty();
+  if (error.code == Errc::corrupt)
+    recovery_.found_damage(error);
+  else
+    recovery_.disk_failed(error);
+  fault_ = recovery_.trouble();
+  if (!first) return;
   fault_since_ms_ = clocks_.wall_ms();
-  departures_.clear();
   log::error("store.fault", {{"error", error.what}});
-  home_.mark_io_error();
 }
 
 void Committer::refuse_all(Outcome& outcome, std::size_t count, const Refused& refused) {
   outcome.answers.assign(count, AppendAnswer(tl::unexpect, refused));
 }
 
-// Best effort: for the status only.
+// For the status, so an error is for the next read to find.
 void Committer::note_oldest() {
-  if (const Result<Store::Oldest> oldest = store_->oldest()) oldest_ = *oldest;
+  const Result<Store::Oldest> oldest = store_->oldest();
+  if (oldest) oldest_ = *oldest;
+  // Rows and their number are written together. Where only one of them is there, the way to the rows is damaged.
+  const std::uint64_t queued = store_->figures().queued_messages;
+  if (oldest && fault_.empty() && !reads_wait() && (oldest_.sequence == 0) != (queued == 0))
+    set_fault({Errc::corrupt, std::to_string(queued) + " messages should be queued, and the table shows " +
+                                  (oldest_.sequence == 0 ? "none" : "some")});
 }
 
 Result<ReadResult> Committer::read(const ReadRequest& request) {
@@ -374,10 +441,10 @@ Result<ReadResult> Committer::read(const ReadRequest& request) {
     leaving_.add(sequence);
     Finished finished{.sequence = sequence, .how = Finished::How::quarantined, .error_code = "ChecksumMismatch"};
     finished.error_message = "the row was damaged on disk: its checksum does not match, so it was not sent";
-    if (fault_.empty()) departures_.push_back({std::move(finished), kDamaged, now()});
+    departures_.push_back({std::move(finished), kDamaged, now()});
   }
   if (read) return result;
-  if (read.error().code == Errc::storage) set_fault(read.error());
+  if (is_fault(read.error())) set_fault(read.error());
   return tl::unexpected(read.error());
 }
 
@@ -391,23 +458,23 @@ void Committer::checkpoint_if_due() {
 void Committer::checkpoint() {
   wal_pages_copied_ = store_->wal_pages();  // a reader may hold some back: tried again when as many pages have come
   const Result<void> copied = store_->checkpoint();
-  if (!copied && copied.error().code == Errc::storage) set_fault(copied.error());
+  if (!copied && is_fault(copied.error())) set_fault(copied.error());
 }
 
 bool Committer::give_back_space() {
-  if (closed_ || !fault_.empty() || !gate_.closed_by_disk()) return false;
+  if (closed_ || !fault_.empty() || reads_wait() || !gate_.closed_by_disk()) return false;
   const Result<std::uint32_t> free_pages = store_->free_pages();
   if (!free_pages || *free_pages < kFreePagesKept) return false;
   const Result<void> vacuumed = store_->vacuum(kPagesGivenBack);
   if (!vacuumed) {
-    if (vacuumed.error().code == Errc::storage) set_fault(vacuumed.error());
+    if (is_fault(vacuumed.error())) set_fault(vacuumed.error());
     return false;
   }
   const Result<std::uint32_t> left = store_->free_pages();
   if (!left || *left >= *free_pages) return false;
   // The file itself shrinks with the checkpoint.
   const Result<void> copied = store_->checkpoint();
-  if (!copied && copied.error().code == Errc::storage) set_fault(copied.error());
+  if (!copied && is_fault(copied.error())) set_fault(copied.error());
   space_probed_ms_ = INT64_MIN / 2;
   probe_space(clocks_.uptime_ms());
   return fault_.empty();
@@ -423,13 +490,13 @@ void Committer::reconfigure(const StoreConfig& config) {
 void Committer::close() {
   if (closed_) return;
   closed_ = true;
-  if (!fault_.empty() || !departures_.empty()) return;
+  if (!fault_.empty() || !departures_.empty() || reads_wait()) return;
   // Figures alone (duplicates answered since the last commit) are no reason to commit before.
   Result<void> saved = store_->begin();
   if (saved) saved = store_->commit();
   if (!saved) return failed(saved.error(), clocks_.uptime_ms());
   const Result<void> copied = store_->checkpoint();
-  if (!copied && copied.error().code == Errc::storage) return set_fault(copied.error());
+  if (!copied && is_fault(copied.error())) return set_fault(copied.error());
   figures_at_close_ = store_->figures();
   store_.reset();  // SQLite is done with the files
   if (Result<void> marked = home_.mark_clean(); !marked) log::warn("store.run_file", {{"error", marked.error().what}});
@@ -451,6 +518,15 @@ SpoolStats Committer::stats() const {
   stats.newest = figures.next_sequence - 1;
   stats.oldest = oldest_.sequence;
   stats.oldest_accepted_ms = oldest_.accepted_ms;
+  if (reads_wait()) {  // the oldest rows are still to come, and count as queued
+    const std::uint64_t to_come = recovery_.still_to_come();
+    stats.queued_messages += to_come;
+    stats.accepted += to_come;
+    stats.oldest = 1;
+    if (oldest_.sequence == 0) stats.oldest_accepted_ms = clocks_.wall_ms();
+  }
+  stats.degraded = recovery_.degraded().what;
+  stats.degraded_since_ms = recovery_.degraded().since_ms;
   stats.commits = commits_;
   stats.commit_failures = commit_failures_;
   stats.rows_corrupt = rows_corrupt_;

@@ -3,7 +3,9 @@
 //
 //   sound ──(SQLITE_FULL)──→ sound: the appends are refused, what left the queue is still recorded, in the
 //                            space of the reserve, which is held again before anything more is taken in
-//   sound ──(I/O error)────→ fault, for the life of the process: no write and no checkpoint on these files any more
+//   sound ──(I/O error)────→ fault: no write and no checkpoint on these files any more; the rows go into a new file,
+//                            and it is sound again (spool/recovery.h)
+//   sound ──(damage)───────→ the same, with what can be salvaged
 #pragma once
 
 #include <memory>
@@ -13,6 +15,7 @@
 #include "config/config.h"
 #include "spool/clocks.h"
 #include "spool/dedup_window.h"
+#include "spool/recovery.h"
 #include "spool/sequence_set.h"
 #include "spool/space.h"
 #include "spool/spool.h"
@@ -54,10 +57,14 @@ class Committer {
   Outcome commit(Work work);
   Result<ReadResult> read(const ReadRequest& request);
   void checkpoint_if_due();  // between commits, after their answers
-  // A drained file keeps its size, so a disk that the queue filled would stay full for ever: while the disk keeps the
-  // gate shut, free pages at the end of the file go back to the file system, a slice a call. False: nothing more to
-  // give now.
-  bool give_back_space();
+  // What goes on behind, a slice a call: recovery, and giving back space. After every commit, and at due_ms() of the
+  // uptime; INT64_MAX: nothing to do now.
+  enum class Background : std::uint8_t { none, recovering, imported };  // imported: rows came in before those read
+  Background work();
+  std::int64_t due_ms() const { return gives_back_ ? INT64_MIN : recovery_.due_ms(); }
+  std::int64_t uptime_ms() const { return clocks_.uptime_ms(); }
+  bool reads_wait() const { return recovery_.importing(); }  // rows are missing that must go first
+  Result<void> acknowledge();                                // an operator knows of what stats().degraded says
   void reconfigure(const StoreConfig& config);
   void close();  // records, copies the WAL into the file, and marks the stop as clean; only reads may follow
 
@@ -70,10 +77,15 @@ class Committer {
     SourceNumber number = 0;
   };
 
-  Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::unique_ptr<Store> store);
-  Result<void> number_sources(std::vector<SourceConfig> sources);
+  Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home);
+  Result<void> open_store();
+  Result<void> use_store();
+  Result<void> number_sources();
   Result<void> rebuild_window();
   SourceNumber number_of(Source source) const;
+  // A drained file keeps its size, so a disk that the queue filled would stay full for ever: while the disk keeps the
+  // gate shut, free pages at the end of the file go back to the file system. False: nothing more to give now.
+  bool give_back_space();
   Moment now();
   void probe_space(std::int64_t uptime_ms);
   void restore_reserve();
@@ -89,14 +101,16 @@ class Committer {
   void failed(const Error& error, std::int64_t uptime_ms);
   void give_up_reserve();
   void set_fault(const Error& error);
+  void check_files();
   static void refuse_all(Outcome& outcome, std::size_t count, const Refused& refused);
   void note_oldest();
 
   StoreConfig config_;
   SpoolClocks clocks_;
   StoreHome home_;
+  Recovery recovery_{home_, clocks_};
   std::unique_ptr<Store> store_;
-  Digester digester_;
+  Digester digester_{DigestKey{}};
   DedupWindow window_;
   std::vector<KnownSource> sources_;  // as open() was given them
   SpaceGate gate_;
@@ -110,6 +124,7 @@ class Committer {
   std::string fault_;
   std::int64_t fault_since_ms_ = 0;
   bool closed_ = false;
+  bool gives_back_ = false;  // there is more space to give back
   bool synced_clock_ = false;
   std::int64_t space_probed_ms_ = INT64_MIN / 2;
   std::uint64_t disk_free_bytes_ = UINT64_MAX, file_bytes_ = 0, wal_bytes_ = 0;

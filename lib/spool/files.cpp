@@ -49,6 +49,13 @@ std::uint32_t big_endian(std::string_view bytes, std::size_t offset) {
   return number;
 }
 
+// What SQLite would take for a reason to refuse the file, or to treat it in another way than we made it.
+bool is_header_of_ours(std::string_view header) {
+  const bool pages = header[16] == 0x10 && header[17] == 0 && header[20] == 0;            // of 4 KiB, all of it used
+  const bool journal = header[18] >= 1 && header[18] <= 2 && header[19] == header[18];    // 2: a WAL
+  return pages && journal && big_endian(header, 52) != 0 && big_endian(header, 64) == 1;  // incremental vacuum
+}
+
 Result<void> make_directory(const std::string& directory) {
   if (::mkdir(directory.c_str(), 0750) == 0) return sync_directory(std::filesystem::path(directory).parent_path());
   if (errno != EEXIST) return tl::unexpected(errno_error("cannot make the directory of the queue", directory));
@@ -81,28 +88,48 @@ Result<void> sync_directory(const std::string& directory) {
   return {};
 }
 
-Result<StoreFiles> prepare_files(const std::string& path) {
+void place_in(StoreFiles& files, const std::string& database) {
+  files.directory = std::filesystem::path(database).parent_path();
+  files.database = database;
+  files.wal = database + "-wal";
+  files.shm = database + "-shm";
+  files.journal = database + "-journal";
+}
+
+Result<StoreFiles> locate_files(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code code;
-  fs::path database = fs::absolute(path, code);
-  if (code || path.empty() || !database.has_filename())
+  fs::path name = fs::absolute(path, code);
+  if (code || path.empty() || !name.has_filename())
     return fail(Errc::invalid, "store.path is not a file name: " + path);
-  if (fs::is_symlink(database, code)) {
-    const fs::path target = fs::canonical(database, code);
-    if (code) return fail(Errc::invalid, path + " is a link to a file that is not there");
-    database = target;
+  // Links of the operator's are followed up to the store itself; the store's own leads to its generation.
+  fs::path database = name;
+  for (int links = 0; fs::is_symlink(name, code); ++links) {
+    const fs::path target = fs::read_symlink(name, code);
+    const bool ours = target.is_relative() && target.filename() == name.filename() &&
+                      target.parent_path().string().starts_with(name.filename().string() + ".gen-");
+    database = (name.parent_path() / target).lexically_normal();
+    if (ours) break;
+    if (code || links == 40 || !fs::exists(fs::symlink_status(database, code)))
+      return fail(Errc::invalid, path + " is a link to a file that is not there");
+    name = fs::canonical(database.parent_path(), code) / database.filename();
+    database = name;
   }
   StoreFiles files;
-  files.directory = database.parent_path();
-  if (Result<void> made = make_directory(files.directory); !made) return tl::unexpected(made.error());
-  if (Result<void> checked = check_block_size(files.directory); !checked) return tl::unexpected(checked.error());
-  files.database = database;
-  files.wal = files.database + "-wal";
-  files.shm = files.database + "-shm";
-  files.journal = files.database + "-journal";
-  files.lock = files.database + ".lock";
-  files.run = files.database + ".run";
-  files.reserve = files.database + ".reserve";
+  files.name = name;
+  place_in(files, database);
+  files.lock = files.name + ".lock";
+  files.run = files.name + ".run";
+  files.reserve = files.name + ".reserve";
+  return files;
+}
+
+Result<StoreFiles> prepare_files(const std::string& path) {
+  Result<StoreFiles> files = locate_files(path);
+  if (!files) return files;
+  const std::string beside = std::filesystem::path(files->name).parent_path();
+  if (Result<void> made = make_directory(beside); !made) return tl::unexpected(made.error());
+  if (Result<void> checked = check_block_size(beside); !checked) return tl::unexpected(checked.error());
   return files;
 }
 
@@ -141,15 +168,9 @@ Result<FileState> inspect(const StoreFiles& files) {
   const Result<std::string> header = read_small_file(files.database);
   if (!header) return tl::unexpected(header.error());
   using namespace std::string_view_literals;
-  if (header->size() < kHeaderBytes || !header->starts_with("SQLite format 3\0"sv))
-    return fail(Errc::invalid, files.database + " is not a database (" + std::to_string(info.st_size) +
-                                   " bytes, damaged or another kind of file): move it and its -wal away and keep them, "
-                                   "or set store.path to another name; nothing was changed");
-  if (big_endian(*header, 68) != kApplicationId)
-    return fail(Errc::invalid, files.database +
-                                   " is a SQLite database of another program: set store.path to another name; "
-                                   "nothing was changed");
-  return FileState::ours;
+  if (header->size() < kHeaderBytes || !header->starts_with("SQLite format 3\0"sv)) return FileState::no_header;
+  if (big_endian(*header, 68) == kApplicationId && !is_header_of_ours(*header)) return FileState::no_header;
+  return big_endian(*header, 68) == kApplicationId ? FileState::ours : FileState::foreign;
 }
 
 Result<void> create_empty(const std::string& path) {

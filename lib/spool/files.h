@@ -9,8 +9,9 @@
 namespace twinspool {
 
 struct StoreFiles {
-  std::string directory;
-  std::string database;  // links resolved: SQLite puts its -wal beside the real file, and so do we
+  std::string name;  // what people call it: store.path, links of theirs resolved; lock and run file stand beside it
+  std::string directory;  // of the database
+  std::string database;   // what SQLite opens: `name`, or the generation that it is a link to (spool/generation.h)
   std::string wal;
   std::string shm;
   std::string journal;
@@ -19,9 +20,15 @@ struct StoreFiles {
   std::string reserve;
 };
 
+// Only says where they are. Errc::invalid: no file name, or a link of somebody's that leads nowhere.
+Result<StoreFiles> locate_files(const std::string& path);
+
 // Makes the directory where it is missing (0750; its parent must exist) and refuses file systems on which a full disk
 // would kill the process.
 Result<StoreFiles> prepare_files(const std::string& path);
+
+// Makes `database` the one that SQLite opens.
+void place_in(StoreFiles& files, const std::string& database);
 
 // Held as long as it lives: one daemon per store.
 class StoreLock {
@@ -35,9 +42,15 @@ class StoreLock {
   int descriptor_;
 };
 
-enum class FileState : std::uint8_t { absent, empty, ours };
+enum class FileState : std::uint8_t {
+  absent,
+  empty,
+  ours,
+  foreign,   // a SQLite database, and its header names another program
+  no_header  // of a SQLite database
+};
 
-// Looks at the header without SQLite, so that a file which is not ours is refused untouched (Errc::invalid).
+// Looks at the header without SQLite.
 Result<FileState> inspect(const StoreFiles& files);
 
 // Makes an empty 0640 file, durably.

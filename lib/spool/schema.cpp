@@ -1,6 +1,7 @@
 #include "spool/schema.h"
 
 #include <array>
+#include <bit>
 #include <string>
 
 namespace twinspool {
@@ -221,15 +222,41 @@ constexpr std::array kMigrations = {kVersion1};
 
 std::span<const char* const> migrations() { return kMigrations; }
 
+namespace {
+
+// All of the schema's text.
+Result<std::string> written_schema(sqlite::Database& database) {
+  return database.text("SELECT group_concat(sql, ';') FROM (SELECT sql FROM sqlite_schema ORDER BY name)");
+}
+
+}  // namespace
+
+Result<bool> has_our_tables(sqlite::Database& database) {
+  auto fresh = sqlite::Database::open(":memory:", sqlite::Database::Mode::read_write);
+  if (!fresh) return tl::unexpected(fresh.error());
+  if (Result<void> made = migrate(*fresh); !made) return tl::unexpected(made.error());
+  const Result<std::string> ours = written_schema(*fresh);
+  const Result<std::string> found = written_schema(database);
+  if (!found) return tl::unexpected(found.error());
+  return ours && *ours == *found;
+}
+
 Result<void> migrate(sqlite::Database& database) {
   const auto newest = static_cast<std::int64_t>(kMigrations.size());
   Result<std::int64_t> version = database.integer("PRAGMA user_version");
   if (!version) return tl::unexpected(version.error());
   if (*version == newest) return {};
-  if (*version > newest || *version < 0)
+  if (*version > newest || *version < 0) {
+    // One bit of the number may have changed; the tables would have, too, if a newer version had been here.
+    const bool one_bit = std::has_single_bit(static_cast<std::uint64_t>(*version ^ newest));
+    const Result<bool> same_tables = has_our_tables(database);
+    if (one_bit && same_tables && *same_tables)
+      return fail(Errc::corrupt, "the number of the schema is " + std::to_string(*version) +
+                                     ", and its tables are those of " + std::to_string(newest));
     return fail(Errc::invalid, "the database has schema " + std::to_string(*version) +
                                    " and this twinspool knows up to " + std::to_string(newest) +
                                    ": a newer version wrote it, so install that version again (nothing was changed)");
+  }
 
   Result<sqlite::Transaction> transaction = sqlite::Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());

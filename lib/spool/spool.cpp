@@ -46,6 +46,7 @@ struct Inbox {  // from the loop to the writer
   std::vector<Finished> finished;
   std::map<TwinNumber, LaneNote> notes;  // only the newest of a lane matters
   std::vector<Read> reads;
+  std::vector<std::function<void(Result<void>)>> acknowledges;
   std::optional<StoreConfig> config;
   bool close = false;
 };
@@ -125,6 +126,13 @@ class ThreadedSpool final : public Spool {
     hand_over_.post();
   }
 
+  void on_recovered(std::function<void()> callback) override { on_recovered_ = std::move(callback); }
+
+  void acknowledge(std::function<void(Result<void>)> done) override {
+    turn_.acknowledges.push_back(std::move(done));
+    hand_over_.post();
+  }
+
   void reconfigure(const StoreConfig& config) override {
     turn_.config = config;
     hand_over_.post();
@@ -193,6 +201,7 @@ class ThreadedSpool final : public Spool {
       std::move(turn_.appends.begin(), turn_.appends.end(), std::back_inserter(inbox_.appends));
       std::move(turn_.finished.begin(), turn_.finished.end(), std::back_inserter(inbox_.finished));
       std::move(turn_.reads.begin(), turn_.reads.end(), std::back_inserter(inbox_.reads));
+      std::move(turn_.acknowledges.begin(), turn_.acknowledges.end(), std::back_inserter(inbox_.acknowledges));
       for (auto& [twin, note] : turn_.notes) inbox_.notes.insert_or_assign(twin, std::move(note));
       if (turn_.config) inbox_.config = std::move(turn_.config);
       inbox_.close |= turn_.close;
@@ -228,12 +237,15 @@ class ThreadedSpool final : public Spool {
     std::vector<Finished> finished;
     std::vector<LaneNote> notes;
     std::vector<Read> reads;
+    std::vector<std::function<void(Result<void>)>> acknowledges;
     std::optional<StoreConfig> config;
     bool record = false;
     bool close = false;  // and nothing is left behind
 
     bool commits() const { return !appends.empty() || !notes.empty() || record; }
-    bool empty() const { return !commits() && finished.empty() && reads.empty() && !config && !close; }
+    bool empty() const {
+      return !commits() && finished.empty() && reads.empty() && acknowledges.empty() && !config && !close;
+    }
   };
 
   void run() {
@@ -261,7 +273,7 @@ class ThreadedSpool final : public Spool {
       const std::lock_guard lock(mutex_);
       round = take(kNever);
     }
-    if (round.empty() && !gives_back_) return false;
+    if (round.empty() && background_at() > monotonic_now()) return false;
     carry_out(std::move(round));
     return true;
   }
@@ -269,11 +281,19 @@ class ThreadedSpool final : public Spool {
   // When there is something to do. With the mutex.
   TimePoint due_at() const {
     constexpr TimePoint kNow = TimePoint::min();
-    if (!inbox_.reads.empty() || inbox_.config || inbox_.close || gives_back_) return kNow;
+    if (!inbox_.reads.empty() || !inbox_.acknowledges.empty() || inbox_.config || inbox_.close) return kNow;
     const TimePoint appends_at = appends_due_at();
     const std::size_t unrecorded = committer_->unrecorded() + inbox_.finished.size();
     if (unrecorded >= kRecordFrom && !record_failed_) return kNow;
-    return std::min(appends_at, record_at_);
+    return std::min({appends_at, record_at_, background_at()});
+  }
+
+  // The committer counts by the uptime.
+  TimePoint background_at() const {
+    const std::int64_t due_ms = committer_->due_ms();
+    if (due_ms == INT64_MAX) return kNever;
+    const std::int64_t now_ms = committer_->uptime_ms();
+    return due_ms <= now_ms ? TimePoint::min() : monotonic_now() + std::chrono::milliseconds(due_ms - now_ms);
   }
 
   TimePoint appends_due_at() const {
@@ -287,6 +307,7 @@ class ThreadedSpool final : public Spool {
     Round round;
     round.finished = std::move(inbox_.finished);
     round.reads = std::move(inbox_.reads);
+    round.acknowledges = std::exchange(inbox_.acknowledges, {});
     round.config = std::exchange(inbox_.config, std::nullopt);
     inbox_.finished.clear();
     inbox_.reads.clear();
@@ -322,11 +343,36 @@ class ThreadedSpool final : public Spool {
       pacing_.set_linger(round.config->commit_delay);
     }
     committer_->left(std::move(round.finished));
-    for (Read& read : round.reads) answer(std::move(read));
+    for (Read& read : round.reads) waiting_reads_.push_back(std::move(read));
+    answer_reads();
+    for (auto& done : round.acknowledges) acknowledge_now(std::move(done));
     if (round.commits()) commit(round);
     if (round.close) return close();
     committer_->checkpoint_if_due();
-    gives_back_ = committer_->give_back_space();
+    work_behind();
+  }
+
+  void answer_reads() {
+    if (committer_->reads_wait()) return;
+    for (Read& read : std::exchange(waiting_reads_, {})) answer(std::move(read));
+  }
+
+  void work_behind() {
+    const Committer::Background did = committer_->work();
+    if (did == Committer::Background::none) return;
+    answer_reads();
+    Report report;
+    if (did == Committer::Background::imported)
+      report.then = [this] {
+        if (on_recovered_) on_recovered_();
+      };
+    send(std::move(report));
+  }
+
+  void acknowledge_now(std::function<void(Result<void>)> done) {
+    Report report;
+    report.then = [done = std::move(done), result = committer_->acknowledge()] { done(result); };
+    send(std::move(report));
   }
 
   void answer(Read read) {
@@ -400,7 +446,7 @@ class ThreadedSpool final : public Spool {
   std::unique_ptr<Committer> committer_;  // the writer's, from the start of the thread to its end
   CommitPacing pacing_;                   // the writer's
   bool closed_ = false;                   // the writer's
-  bool gives_back_ = false;               // the writer's: there is more space to give back
+  std::vector<Read> waiting_reads_;       // the writer's: until all rows are there
 
   std::mutex mutex_;  // guards these
   std::condition_variable work_;
@@ -419,6 +465,7 @@ class ThreadedSpool final : public Spool {
   std::function<void()> on_closed_;
   Committed on_committed_;
   std::function<void()> on_unrecorded_fell_;
+  std::function<void()> on_recovered_;
   net::Waker waker_;
   net::Deferred drain_;  // Writer::none: the waker's stand-in
   net::Deferred hand_over_;

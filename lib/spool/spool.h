@@ -109,11 +109,13 @@ struct SpoolStats {
   // of this process
   std::uint64_t commits = 0, commit_failures = 0, rows_corrupt = 0;
   std::uint64_t wal_bytes = 0, file_bytes = 0, disk_free_bytes = 0;
-  std::size_t inbox_messages = 0;   // appends that wait or are being committed
-  std::size_t unrecorded = 0;       // finished messages whose record is not on disk yet
-  Duration sync_typical{};          // smoothed duration of a commit
-  std::string fault;                // not empty: the store takes no writes, and why; what to do is in the text
-  std::int64_t fault_since_ms = 0;  // wall clock
+  std::size_t inbox_messages = 0;      // appends that wait or are being committed
+  std::size_t unrecorded = 0;          // finished messages whose record is not on disk yet
+  Duration sync_typical{};             // smoothed duration of a commit
+  std::string fault;                   // not empty: the store takes no writes, why, and what is being done about it
+  std::int64_t fault_since_ms = 0;     // wall clock
+  std::string degraded;                // not empty: the store had to be recovered, how, and what was lost
+  std::int64_t degraded_since_ms = 0;  // wall clock
   bool ingest_closed_by_space = false;
 };
 
@@ -147,6 +149,11 @@ class Spool {
   virtual void finish(Finished finished) = 0;
   virtual void note_lane(LaneNote note) = 0;
   virtual void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) = 0;
+
+  // Rows came to light that lie before those already read (a damaged file was salvaged): who reads must begin anew.
+  virtual void on_recovered(std::function<void()> callback) = 0;
+  // An operator knows of stats().degraded: it ends.
+  virtual void acknowledge(std::function<void(Result<void>)> done) = 0;
 
   // New limits of a reload; only those that can change while running (the path cannot).
   virtual void reconfigure(const StoreConfig& config) = 0;

@@ -27,6 +27,12 @@ Errc code_of(sqlite3* connection) {
     case SQLITE_PERM:
     case SQLITE_AUTH:
       return Errc::invalid;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+    case SQLITE_CONSTRAINT:  // we break none: a sequence or a number that is there twice
+    case SQLITE_MISMATCH:
+    case SQLITE_ERROR:  // our statements are right, so the schema is not
+      return Errc::corrupt;
     default:
       return Errc::storage;
   }

@@ -4,7 +4,8 @@
 //   Errc::full     the disk (or the page limit) is full: nothing was changed, later may succeed
 //   Errc::busy     another connection holds the lock, or there was no memory: nothing was changed, later may succeed
 //   Errc::invalid  a file cannot be opened or written (permissions): nothing was changed, trying again does not help
-//   Errc::storage  an I/O error or a damaged file: nothing later on this connection may be trusted to be durable
+//   Errc::storage  an I/O error: nothing later on this connection may be trusted to be durable
+//   Errc::corrupt  the file is damaged, or holds what it cannot hold: the same
 #pragma once
 
 #include <concepts>

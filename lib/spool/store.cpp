@@ -12,9 +12,6 @@ namespace twinspool {
 
 namespace {
 
-// Fixed for ever: a checksum tells damage, not intent, and must be verifiable by any tool that has the file.
-constexpr DigestKey kChecksumKey = {'t', 'w', 'i', 'n', 's', 'p', 'o', 'o', 'l', '-', 'r', 'o', 'w', '-', 'v', '1'};
-
 constexpr std::uint64_t kTraceRowsMax = 1'000'000;  // as many as the deduplication window can hold
 
 enum Columns : int { kSequence, kTwin, kComponent, kAcceptedMs, kChecksum, kMessageId };  // of sql::read_messages
@@ -40,13 +37,6 @@ std::optional<DigestKey> key_of(std::string_view text) {
     if (std::from_chars(from, from + 2, key[i], 16).ptr != from + 2) return std::nullopt;
   }
   return key;
-}
-
-// The bytes of `number`, for a digest.
-std::array<char, 8> bytes_of(std::uint64_t number) {
-  std::array<char, 8> bytes{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(number >> (8 * i));
-  return bytes;
 }
 
 std::string_view capped(std::string_view text) {
@@ -107,7 +97,7 @@ void Figures::left_queue(SourceNumber source, std::uint64_t bytes) {
   sources.clear();
 }
 
-Store::Store(sqlite::Database database) : database_(std::move(database)), checksums_(kChecksumKey) {}
+Store::Store(sqlite::Database database) : database_(std::move(database)) {}
 
 Result<std::unique_ptr<Store>> Store::open(const std::string& path, bool is_new, const SpoolClocks& clocks) {
   Result<sqlite::Database> database = sqlite::Database::open(path, sqlite::Database::Mode::read_write);
@@ -152,6 +142,9 @@ Result<void> Store::verify_settings() {
       return fail(Errc::invalid, std::string("SQLite reports ") + name + " = " + *found + " where the queue needs " +
                                      wanted + " to keep what it acknowledges");
   }
+  const Result<std::int64_t> vacuum = database_.integer("PRAGMA auto_vacuum");
+  if (!vacuum) return tl::unexpected(vacuum.error());
+  if (*vacuum != 2) return fail(Errc::corrupt, "the header is damaged: the file was made with auto_vacuum = 2");
   const Result<bool> powersafe = database_.powersafe_overwrite();
   if (!powersafe) return tl::unexpected(powersafe.error());
   if (*powersafe)
@@ -214,7 +207,7 @@ Result<void> Store::load_identity(std::int64_t wall_ms) {
     return insert->bind(1, id).bind(2, text).bind(3, wall_ms).run();
   }
   const std::optional<DigestKey> known = key_of(*key);
-  if (!known) return fail(Errc::storage, "the table store is damaged: restore the file or move it away and keep it");
+  if (!known) return fail(Errc::corrupt, "the table store is damaged");
   digest_key_ = *known;
   return {};
 }
@@ -275,6 +268,10 @@ Result<void> Store::check_figures() {
   const bool adds_up = of_sources == Waiting{figures_.queued_messages, figures_.queued_bytes};
   if (counted && reconciled && adds_up && figures_.next_sequence > newest) return {};
 
+  // Rows that a damaged page hides are for salvage; where the file is sound, somebody else has written to it.
+  const Result<std::string> sound = database_.text("PRAGMA quick_check(1)");
+  if (!sound) return tl::unexpected(sound.error());
+  if (*sound != "ok") return fail(Errc::corrupt, *sound);
   log::error("store.figures", {{"note", "they do not match the rows and are counted again"},
                                {"newest", newest},
                                {"next_sequence", figures_.next_sequence},
@@ -372,7 +369,7 @@ Result<void> Store::append(const Telemetry& telemetry, const Arrival& arrival, M
                               .bind(8, at.clock_synced)
                               .bind(9, bytes)
                               .bind(10, as_signed(arrival.body_digest))
-                              .bind(11, as_signed(checksum(sequence, telemetry)))
+                              .bind(11, checksum_.of(sequence, telemetry))
                               .bind(12, telemetry.message_id)
                               .bind(13, telemetry.source_time)
                               .bind(14, telemetry.traceparent)
@@ -492,6 +489,8 @@ Result<void> Store::read(const ReadRequest& request, const SequenceSet& leaving,
       return {};
     }
     const Sequence sequence = as_unsigned(row.integer(kSequence));
+    if (sequence <= result.scanned_through)
+      return fail(Errc::corrupt, "rows of the queue are out of order: the file is damaged");
     result.scanned_through = sequence;
     const auto twin = static_cast<TwinNumber>(row.integer(kTwin));
     if (!request.only.empty() && !std::binary_search(request.only.begin(), request.only.end(), twin)) continue;
@@ -533,19 +532,7 @@ Result<bool> Store::decode(const sqlite::Statement& row, Message& message) {
   telemetry.traceparent = row.text(kMessageId + 2);
   telemetry.tracestate = row.text(kMessageId + 3);
   telemetry.body = row.text(kMessageId + 4);
-  return as_signed(checksum(message.sequence, telemetry)) == row.integer(kChecksum);
-}
-
-std::uint64_t Store::checksum(Sequence sequence, const Telemetry& telemetry) {
-  const std::array<char, 8> number = bytes_of(sequence);
-  return checksums_.digest64({{number.data(), number.size()},
-                              telemetry.twin,
-                              telemetry.component,
-                              telemetry.message_id,
-                              telemetry.source_time,
-                              telemetry.traceparent,
-                              telemetry.tracestate,
-                              telemetry.body});
+  return checksum_.of(message.sequence, telemetry) == row.integer(kChecksum);
 }
 
 Result<Store::Oldest> Store::oldest() {

@@ -12,6 +12,7 @@
 
 #include "spool/clocks.h"
 #include "spool/names.h"
+#include "spool/row_checksum.h"
 #include "spool/sequence_set.h"
 #include "spool/spool.h"
 #include "spool/sqlite.h"
@@ -103,6 +104,12 @@ class Store {
   Result<std::uint32_t> free_pages();        // of the file
   Result<void> vacuum(std::uint32_t pages);  // gives that many back to the file system, from the end of the file
 
+  // For what carries rows from one file to another: raw access, within begin() and commit(), figures kept true by hand.
+  sqlite::Database& database() { return database_; }
+  Figures& figures_to_set() { return figures_; }
+  Names& twins() { return twins_; }
+  Names& components() { return components_; }
+
   Result<void> checkpoint() { return database_.checkpoint(); }
   std::uint32_t wal_pages() const { return database_.wal_pages(); }
 
@@ -123,7 +130,6 @@ class Store {
   Result<void> load_sources(const char* query, std::string_view figures);
   Result<void> prepare_statements();
   Result<void> write_figures();
-  std::uint64_t checksum(Sequence sequence, const Telemetry& telemetry);  // over what will be sent
   Result<bool> decode(const sqlite::Statement& row, Message& message);
   Result<void> visit(const char* sql, const Visit& visit);
 
@@ -133,7 +139,7 @@ class Store {
   Names twins_;
   Names components_;
   Names sources_;
-  Digester checksums_;
+  RowChecksum checksum_;
   DigestKey digest_key_{};
   Moment opened_;
   Figures figures_;

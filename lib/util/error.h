@@ -21,6 +21,7 @@ enum class Errc : std::uint8_t {
   protocol,     // the other side broke its protocol
   tls,          // handshake or certificate
   storage,      // disk or database
+  corrupt,      // a file was read and makes no sense
   busy,         // somebody else holds it (a lock, a socket path)
   refused,      // somebody on the way refuses us: it fails until a person mends it
 };

@@ -78,13 +78,15 @@ class Process:
         self.program = program
         self.log_path = os.path.join(directory, program + ".log")
         self.process = None
+        self.environment = {}  # beside the test's own
 
     def spawn(self, *arguments):
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(
                 [os.path.join(BIN, self.program), *arguments],
-                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, **self.environment})
 
     def log(self):
         """What this start of the program has logged so far."""

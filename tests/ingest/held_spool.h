@@ -47,6 +47,8 @@ class HeldSpool final : public Spool {
   void finish(Finished) override {}
   void note_lane(LaneNote) override {}
   void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {}
+  void on_recovered(std::function<void()>) override {}
+  void acknowledge(std::function<void(Result<void>)>) override {}
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()>) override {}
   const SpoolStats& stats() const override { return stats_; }

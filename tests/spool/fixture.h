@@ -46,6 +46,18 @@ struct TestClocks {
   }
 };
 
+// All that a store keeps, but the -shm, the lock and the reserve.
+inline void copy_store(const TempDir& from, const TempDir& to) {
+  using std::filesystem::copy_options;
+  for (const auto& entry : std::filesystem::directory_iterator(from.path())) {
+    const std::string name = entry.path().filename();
+    if (name.ends_with("-shm") || name.ends_with(".lock") || name.ends_with(".reserve")) continue;
+    std::filesystem::copy(entry.path(), to.path() / name, copy_options::recursive | copy_options::copy_symlinks);
+  }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(to.path()))
+    if (entry.path().string().ends_with("-shm")) std::filesystem::remove(entry.path());
+}
+
 class TestSpool {
  public:
   using Answer = tl::expected<Receipt, Refused>;
@@ -77,14 +89,10 @@ class TestSpool {
   // The files as a kill -9 at this moment would leave them, opened as a store of their own would be afterwards.
   void crash() {
     const TempDir image;
-    const auto all = std::filesystem::copy_options::overwrite_existing;
-    for (const char* name : {"queue.db", "queue.db-wal", "queue.db.run"})
-      if (std::filesystem::exists(dir.path() / name))
-        std::filesystem::copy_file(dir.path() / name, image.path() / name, all);
+    copy_store(dir, image);
     close();
-    for (const auto& entry : std::filesystem::directory_iterator(dir.path())) std::filesystem::remove(entry.path());
-    for (const auto& entry : std::filesystem::directory_iterator(image.path()))
-      std::filesystem::copy_file(entry.path(), dir.path() / entry.path().filename(), all);
+    for (const auto& entry : std::filesystem::directory_iterator(dir.path())) std::filesystem::remove_all(entry.path());
+    copy_store(image, dir);
     open();
   }
 

@@ -79,6 +79,8 @@ class FakeSpool final : public Spool {
       done(find(request));
     });
   }
+  void on_recovered(std::function<void()>) override {}
+  void acknowledge(std::function<void(Result<void>)>) override {}
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()> done) override { loop_.post(std::move(done)); }
   const SpoolStats& stats() const override { return stats_; }

@@ -1,0 +1,134 @@
+// Bit rot, everywhere in the files of a store: what was damaged is never sent, nothing crashes, and what stands on
+// other pages is delivered in order. TWINSPOOL_BIT_FLIPS=30000 makes it longer, TWINSPOOL_SEED=N gives other places.
+#include <cstdlib>
+#include <random>
+
+#include "spool/fixture.h"
+#include "spool/page_file.h"
+#include "support/catch.h"
+
+namespace twinspool {
+namespace {
+
+constexpr int kTwins = 7;
+constexpr int kRows = 250;
+constexpr std::size_t kRowsOfAPageMax = 20;
+
+Telemetry original(Sequence sequence) {
+  const auto i = static_cast<int>(sequence);
+  Telemetry message = telemetry("twin-" + std::to_string(i % kTwins), "id-" + std::to_string(i),
+                                "{\"n\":" + std::to_string(i) + ",\"pad\":\"" + std::string(150, 'x') + "\"}");
+  if (i % 3 == 0) message.component = "motor";
+  if (i % 40 == 0) message.body = "{\"long\":\"" + std::string(9000, 'y') + "\"}";
+  message.traceparent = "00-" + std::to_string(i);
+  return message;
+}
+
+std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+// A store that was killed: part of it is in the database, part in the WAL.
+struct Image {
+  Image() {
+    store.open();
+    for (Sequence i = 1; i <= kRows; ++i) {
+      store.spool->append(original(i), [](const auto& answer) { REQUIRE(answer); });
+      if (i % 10 == 0) store.commit();
+      if (i == kRows * 2 / 3) store.reopen();  // checkpoints
+    }
+    for (Sequence i = 1; i <= 30; ++i) store.spool->finish({.sequence = i, .status = 204});
+    store.commit();
+    copy_store(store.dir, files);
+  }
+  TestSpool store;
+  TempDir files;
+};
+
+// Everything that comes out, delivered at once as the cloud would take it; and again after a restart, as hidden rows
+// may have come to light.
+std::vector<Message> drain(TestSpool& store) {
+  std::vector<Message> all;
+  for (int life = 0; life < 2; ++life) {
+    ReadRequest request;
+    for (int slices = 0; slices < 200; ++slices) {
+      Result<ReadResult> result = store.read(request);
+      if (!result) {
+        request.after = 0;
+        store.clocks.pass(1000);
+        store.commit();
+        continue;
+      }
+      for (Message& message : result->messages) {
+        store.spool->finish({.sequence = message.sequence, .status = 204});
+        all.push_back(std::move(message));
+      }
+      request.after = result->scanned_through;
+      store.commit();
+      if (result->reached_end && request.after >= store.spool->stats().newest &&
+          store.spool->stats().queued_messages == 0)
+        break;
+      if (result->reached_end) request.after = 0;
+    }
+    store.reopen();
+  }
+  return all;
+}
+
+TEST_CASE("a flipped bit is never sent, and costs no more than its page", "[spool][salvage][bitflips]") {
+  const Image image;
+  std::mt19937_64 random(number_from("TWINSPOOL_SEED", 1));
+  const std::uint64_t flips = number_from("TWINSPOOL_BIT_FLIPS", 200);
+  std::uint64_t lost = 0;
+  std::uint64_t salvages = 0;
+  for (std::uint64_t flip = 0; flip < flips; ++flip) {
+    TestSpool store;
+    copy_store(image.files, store.dir);
+    const bool in_wal = random() % 3 == 0;
+    const std::string path = store.config.path + (in_wal ? "-wal" : "");
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    const std::uint64_t bytes = std::filesystem::file_size(path);
+    const std::uint64_t at = random() % bytes;
+    const int bit = static_cast<int>(random() % 8);
+    file.seekg(static_cast<std::streamoff>(at));
+    const int byte = file.get();
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(static_cast<char>(byte ^ 1 << bit));
+    file.close();
+
+    INFO("bit " << bit << " of byte " << at << " of the " << (in_wal ? "WAL" : "database") << ", page "
+                << at / kPageBytes + 1);
+    const Result<void> opened = store.try_open();
+    INFO((opened ? "" : opened.error().what));
+    REQUIRE(opened);
+    const std::vector<Message> messages = drain(store);
+    // The end of a WAL that is damaged looks like a write that a power cut tore: what was delivered is sent again.
+    Sequence last = in_wal ? 0 : 30;
+    std::size_t seen = 0;
+    for (const Message& message : messages) {
+      REQUIRE(message.sequence >= 1);
+      REQUIRE(message.sequence <= kRows);
+      REQUIRE(message.telemetry == original(message.sequence));
+      // Rows that a damaged page hid come after a salvage, late; the others in order.
+      if (message.sequence > last) {
+        last = message.sequence;
+        ++seen;
+      } else if (!store.spool->stats().degraded.empty()) {
+        ++seen;
+      } else {
+        FAIL("sequence " << message.sequence << " after " << last);
+      }
+    }
+    const std::size_t spared = kRowsOfAPageMax + (in_wal ? 20 : 0);
+    REQUIRE(seen + spared >= kRows - 30);
+    REQUIRE(store.conserved());
+    lost += kRows - 30 - std::min<std::size_t>(seen, kRows - 30);
+    if (!store.spool->stats().degraded.empty()) ++salvages;
+    REQUIRE(store.append(telemetry("new", "after")));
+  }
+  WARN(flips << " flips: " << lost << " rows lost or in the quarantine, " << salvages << " salvages");
+}
+
+}  // namespace
+}  // namespace twinspool

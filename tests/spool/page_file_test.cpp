@@ -1,0 +1,89 @@
+#include "spool/page_file.h"
+
+#include "spool/fixture.h"
+#include "support/catch.h"
+
+namespace twinspool {
+namespace {
+
+constexpr std::size_t kFrame = 24 + kPageBytes;
+
+// A killed store: its WAL holds twenty commits.
+struct Killed {
+  Killed() {
+    TestSpool store;
+    store.open();
+    for (int i = 0; i < 20; ++i)
+      REQUIRE(store.append(telemetry("pump", std::to_string(i), "{\"t\":\"" + std::string(900, 'x') + "\"}")));
+    copy_store(store.dir, dir);
+  }
+  PageFile open() const {
+    Result<PageFile> file = PageFile::open(dir.file("queue.db"), dir.file("queue.db-wal"));
+    REQUIRE(file);
+    return std::move(*file);
+  }
+  void flip_in_wal(std::size_t at) const {
+    std::string wal = dir.read("queue.db-wal");
+    wal.at(at) = static_cast<char>(wal.at(at) ^ 1);
+    dir.write("queue.db-wal", wal);
+  }
+  std::vector<Page> pages() const {
+    const PageFile file = open();
+    std::vector<Page> pages(file.pages());
+    for (PageNumber number = 1; number <= file.pages(); ++number) REQUIRE(file.read(number, pages[number - 1]));
+    return pages;
+  }
+  TempDir dir;
+};
+
+TEST_CASE("pages are what SQLite would read: of the WAL, else of the file", "[spool][salvage]") {
+  const Killed store;
+  const std::vector<Page> before = store.pages();
+  CHECK(store.open().wal().frames > 20);
+  CHECK_FALSE(store.open().wal().lost_commits);
+  {
+    auto database = sqlite::Database::open(store.dir.file("queue.db"), sqlite::Database::Mode::read_write);
+    REQUIRE(database);
+    REQUIRE(database->integer("SELECT count(*) FROM messages") == 20);
+    REQUIRE(database->checkpoint());
+  }
+  std::filesystem::remove(store.dir.file("queue.db-wal"));
+  CHECK(store.pages() == before);
+}
+
+TEST_CASE("one damaged frame of a WAL costs no other", "[spool][salvage]") {
+  const Killed store;
+  const std::vector<Page> before = store.pages();
+  const std::uint64_t frames = store.open().wal().frames;
+  const std::uint64_t frame = GENERATE(2, 9, 20);
+  const std::size_t where = GENERATE(0, 5, 9, 17, 24, 3000);  // page number, commit, salt, checksum, page
+  store.flip_in_wal(32 + frame * kFrame + where);
+  const PageFile file = store.open();
+  CHECK(file.wal().lost_commits);
+  CHECK(file.wal().damaged >= 1);
+  CHECK(file.wal().damaged <= 2);
+  CHECK(file.wal().frames == frames);
+  std::size_t different = 0;
+  const std::vector<Page> after = store.pages();
+  REQUIRE(after.size() == before.size());
+  for (std::size_t i = 0; i < before.size(); ++i) different += before[i] != after[i] ? 1 : 0;
+  CHECK(different <= 1);
+}
+
+TEST_CASE("a damaged header of a WAL costs nothing", "[spool][salvage]") {
+  const Killed store;
+  const std::vector<Page> before = store.pages();
+  store.flip_in_wal(GENERATE(0, 3, 10, 14, 17, 21, 25, 30));
+  CHECK(store.pages() == before);
+}
+
+TEST_CASE("a torn end of a WAL is no damage", "[spool][salvage]") {
+  const Killed store;
+  const std::uint64_t frames = store.open().wal().frames;
+  SECTION("cut") { std::filesystem::resize_file(store.dir.file("queue.db-wal"), 32 + frames * kFrame - 100); }
+  SECTION("wrong") { store.flip_in_wal(32 + (frames - 1) * kFrame + 100); }
+  CHECK_FALSE(store.open().wal().lost_commits);
+}
+
+}  // namespace
+}  // namespace twinspool

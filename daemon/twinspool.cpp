@@ -44,6 +44,7 @@ void describe(CommandLine& line) {
 
   add_message_verbs(line);
   add_integrity_verbs(line);
+  add_bench_verbs(line);
   app.footer(
       "Examples:\n"
       "  twinspool status\n"

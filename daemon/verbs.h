@@ -27,6 +27,7 @@ std::function<ops::ExitCode()> with_sockets(CommandLine& line, std::function<ops
 CLI::App* add_verb(CommandLine& line, const std::string& name, const std::string& purpose,
                    std::function<ops::ExitCode()> carry_out);
 
+void add_bench_verbs(CommandLine& line);
 void add_message_verbs(CommandLine& line);    // status, send, and what looks at messages
 void add_integrity_verbs(CommandLine& line);  // check, repair
 

@@ -1,18 +1,19 @@
-// ingest-bench: messages a second over the Unix socket, each client with one request in flight, beside what the disk
-// and the HTTP server alone can do in the same run. The figures of different machines are compared by their ratios.
+// ingest-bench: messages a second and the time to a 204 over the Unix socket, beside what the same server reaches with
+// the store switched off and what the disk alone does in the same batch sizes, in one run. The figures of different
+// machines are compared by their ratios.
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <memory>
@@ -23,8 +24,25 @@
 #include "http/server.h"
 #include "ingest/ingest_server.h"
 #include "net/event_loop.h"
+#include "ops/load.h"
 #include "spool/spool.h"
+#include "util/json.h"
 #include "util/log.h"
+
+// A slow disk for SQLite and for the raw appends alike: a sync takes at least so long. The program's own definition
+// wins over libc's.
+std::atomic<std::int64_t> sync_takes_us = 0;
+
+namespace {
+int slowly(long call, int descriptor) {
+  const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(sync_takes_us);
+  const auto result = static_cast<int>(::syscall(call, descriptor));
+  std::this_thread::sleep_until(until);
+  return result;
+}
+}  // namespace
+extern "C" int fdatasync(int descriptor) { return slowly(SYS_fdatasync, descriptor); }
+extern "C" int fsync(int descriptor) { return slowly(SYS_fsync, descriptor); }
 
 namespace {
 
@@ -35,138 +53,65 @@ struct Figures {
   double per_second = 0;
   double p50_us = 0;
   double p99_us = 0;
+  double p999_us = 0;
 };
 
-Figures figures_of(std::vector<double>& latencies_us, Seconds elapsed) {
-  if (latencies_us.empty()) return {};
-  std::sort(latencies_us.begin(), latencies_us.end());
-  const auto at = [&](double part) {
-    return latencies_us[static_cast<std::size_t>(part * static_cast<double>(latencies_us.size() - 1))];
-  };
-  return {
-      .per_second = static_cast<double>(latencies_us.size()) / elapsed.count(), .p50_us = at(0.5), .p99_us = at(0.99)};
+Figures figures_of(double messages, const ops::Latencies& latencies, double seconds) {
+  const auto at = [&](double part) { return static_cast<double>(latencies.quantile(part)); };
+  return {.per_second = messages / seconds, .p50_us = at(0.5), .p99_us = at(0.99), .p999_us = at(0.999)};
 }
 
-double us_since(TimePoint start) { return std::chrono::duration<double, std::micro>(monotonic_now() - start).count(); }
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
 
-std::string body_of(std::size_t bytes) {
-  const std::string shell = R"({"v":""})";
-  return R"({"v":")" + std::string(bytes - std::min(bytes, shell.size()), 'x') + R"("})";
+Figures median_of(const std::vector<Figures>& rounds) {
+  const auto of = [&](double Figures::*member) {
+    std::vector<double> values;
+    for (const Figures& figures : rounds) values.push_back(figures.*member);
+    return median(values);
+  };
+  return {.per_second = of(&Figures::per_second),
+          .p50_us = of(&Figures::p50_us),
+          .p99_us = of(&Figures::p99_us),
+          .p999_us = of(&Figures::p999_us)};
 }
 
 // The floor: `together` messages are appended to a file, then one fdatasync. Figures are of the messages, latencies of
 // the syncs.
-Figures raw_appends(const std::string& path, const std::string& message, std::size_t together, Seconds time) {
+Figures raw_appends(const std::string& path, std::size_t body_bytes, std::size_t together, Seconds time) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
   ENSURE(descriptor >= 0);
-  std::string batch;
-  for (std::size_t i = 0; i < together; ++i) batch += message;
-  std::vector<double> latencies;
+  const std::string batch(body_bytes * together, 'x');
+  ops::Latencies latencies;
   const TimePoint start = monotonic_now();
   while (monotonic_now() - start < time) {
     const TimePoint began = monotonic_now();
     ENSURE(::write(descriptor, batch.data(), batch.size()) == static_cast<ssize_t>(batch.size()));
     ENSURE(::fdatasync(descriptor) == 0);
-    latencies.push_back(us_since(began));
+    const auto took = std::chrono::duration_cast<std::chrono::microseconds>(monotonic_now() - began);
+    latencies.add(static_cast<std::uint64_t>(took.count()));
   }
   const Seconds elapsed = monotonic_now() - start;
   ::close(descriptor);
   ::unlink(path.c_str());
-  Figures figures = figures_of(latencies, elapsed);
-  figures.per_second *= static_cast<double>(together);
-  return figures;
+  return figures_of(static_cast<double>(latencies.count() * together), latencies, elapsed.count());
 }
 
-int connect_to(const std::string& path) {
-  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  ENSURE(path.size() < sizeof address.sun_path);
-  path.copy(address.sun_path, path.size());
-  ENSURE(::connect(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-  return descriptor;
+Figures load(const ops::LoadOptions& options) {
+  const Result<ops::LoadReport> report = ops::run_load(options);
+  if (!report || !report->refused.empty()) {
+    std::fprintf(stderr, "ingest-bench: %s\n", report ? report->first_refusal.c_str() : report.error().what.c_str());
+    std::abort();
+  }
+  return figures_of(static_cast<double>(report->messages), report->latencies, report->seconds);
 }
-
-// Each client sends its next request when it has the answer to the last one.
-class Load {
- public:
-  Load(const std::string& socket, std::size_t clients, const std::string& body) : body_(body) {
-    for (std::size_t i = 0; i < clients; ++i)
-      clients_.push_back({.descriptor = connect_to(socket), .twin = i, .sent_at = {}});
-  }
-  ~Load() {
-    for (const Client& client : clients_) ::close(client.descriptor);
-  }
-  Load(Load&&) = delete;
-
-  Figures run(Seconds time) {
-    for (Client& client : clients_) send(client);
-    std::vector<pollfd> polled;
-    for (const Client& client : clients_) polled.push_back({.fd = client.descriptor, .events = POLLIN, .revents = 0});
-    const TimePoint start = monotonic_now();
-    std::size_t in_flight = clients_.size();
-    while (in_flight > 0) {
-      constexpr int kHangMs = 60'000;
-      ENSURE(::poll(polled.data(), polled.size(), kHangMs) > 0);
-      const bool over = monotonic_now() - start >= time;
-      for (std::size_t i = 0; i < polled.size(); ++i) {
-        if (polled[i].revents == 0) continue;
-        take_answer(clients_[i]);
-        if (over) {
-          --in_flight;
-        } else {
-          send(clients_[i]);
-        }
-      }
-    }
-    return figures_of(latencies_, monotonic_now() - start);
-  }
-
- private:
-  struct Client {
-    int descriptor;
-    std::size_t twin;
-    TimePoint sent_at;
-  };
-
-  void send(Client& client) {
-    const std::string request =
-        "POST /digitaltwins/twin-" + std::to_string(client.twin) +
-        "/telemetry?api-version=2023-10-31 HTTP/1.1\r\nHost: gateway\r\nMessage-Id: bench-" + std::to_string(getpid()) +
-        "-" + std::to_string(++ids()) +
-        "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body_.size()) + "\r\n\r\n" + body_;
-    client.sent_at = monotonic_now();
-    ENSURE(::send(client.descriptor, request.data(), request.size(), MSG_NOSIGNAL) ==
-           static_cast<ssize_t>(request.size()));
-  }
-
-  void take_answer(Client& client) {
-    std::array<char, 4096> buffer{};
-    std::string answer;
-    while (!answer.ends_with("\r\n\r\n")) {  // a 204 has no body
-      const ssize_t count = ::recv(client.descriptor, buffer.data(), buffer.size(), 0);
-      ENSURE(count > 0);
-      answer.append(buffer.data(), static_cast<std::size_t>(count));
-    }
-    if (!answer.starts_with("HTTP/1.1 204")) {
-      std::fprintf(stderr, "ingest-bench: instead of a 204: %s\n", answer.c_str());
-      std::abort();
-    }
-    latencies_.push_back(us_since(client.sent_at));
-  }
-
-  static std::uint64_t& ids() {  // of the whole run: a repeated Message-Id would only be a duplicate
-    static std::uint64_t count = 0;
-    return count;
-  }
-
-  const std::string body_;
-  std::vector<Client> clients_;
-  std::vector<double> latencies_;
-};
 
 struct NothingStored final : http::Server::Handler {
-  std::optional<http::Response> on_head(const http::Request&, const net::PeerCredentials&, std::size_t&) override {
+  std::optional<http::Response> on_head(const http::Request&, const net::PeerCredentials&,
+                                        std::size_t& body_bytes_max) override {
+    body_bytes_max = 4 * 1024 * 1024;
     return std::nullopt;
   }
   void on_request(http::ExchangeId exchange, http::Request&&, const net::PeerCredentials&) override {
@@ -223,29 +168,95 @@ void serve_with_store(net::EventLoop& loop, const std::string& socket, const std
   loop.run();
 }
 
-void run(const std::filesystem::path& directory, Seconds time, std::size_t body_bytes) {
-  const std::string socket = directory / "bench.sock";
-  const std::string body = body_of(body_bytes);
-  constexpr std::array<std::size_t, 3> kClients = {1, 8, 64};
-  std::printf("%zu-byte bodies, %.0f s each\n\n", body.size(), time.count());
-  std::printf("%7s %12s %8s %12s %8s %8s %12s %8s %8s %8s\n", "clients", "raw/s", "p50 us", "store/s", "p50 us",
-              "p99 us", "no store/s", "p50 us", "of raw", "of none");
-  for (const std::size_t clients : kClients) {
-    const Figures raw = raw_appends(directory / "raw", body, clients, time);
-    Figures none;
-    with_server([&](net::EventLoop& loop, const auto& ready) { serve_without_store(loop, socket, ready); },
-                [&] { none = Load(socket, clients, body).run(time); });
-    Figures stored;
-    with_server(
-        [&](net::EventLoop& loop, const auto& ready) {
-          serve_with_store(loop, socket, directory / ("queue-" + std::to_string(clients) + ".db"), ready);
-        },
-        [&] { stored = Load(socket, clients, body).run(time); });
-    std::printf("%7zu %12.0f %8.0f %12.0f %8.0f %8.0f %12.0f %8.0f %8.2f %8.2f\n", clients, raw.per_second, raw.p50_us,
-                stored.per_second, stored.p50_us, stored.p99_us, none.per_second, none.p50_us,
-                stored.per_second / raw.per_second, stored.per_second / none.per_second);
+struct Scenario {
+  const char* name;
+  std::size_t clients = 1, in_flight = 1, batch = 0;
+  std::int64_t sync_us = 0;  // a simulated disk
+  double rate = 0;
+};
+
+constexpr Scenario kScenarios[] = {
+    {.name = "1 client"},
+    {.name = "8 clients", .clients = 8},
+    {.name = "64 clients", .clients = 64},
+    {.name = "512 clients", .clients = 512},
+    {.name = "64 clients, 16 pipelined", .clients = 64, .in_flight = 16},
+    {.name = "8 clients, batch of 100", .clients = 8, .batch = 100},
+    {.name = "8 clients, sync of 5 ms", .clients = 8, .sync_us = 5000},
+    {.name = "64 clients, sync of 5 ms", .clients = 64, .sync_us = 5000},
+    {.name = "64 clients, 5000/s", .clients = 64, .in_flight = 16, .rate = 5000},
+};
+
+struct Measured {
+  Figures raw, none, stored;
+};
+
+Measured measure(const Scenario& scenario, const std::filesystem::path& directory, Seconds time,
+                 std::size_t body_bytes) {
+  static int databases = 0;
+  const std::string database = directory / ("queue-" + std::to_string(++databases) + ".db");
+  ops::LoadOptions options{.socket = directory / "bench.sock",
+                           .clients = scenario.clients,
+                           .in_flight = scenario.in_flight,
+                           .batch = scenario.batch,
+                           .body_bytes = body_bytes,
+                           .duration = std::chrono::duration_cast<Duration>(time),
+                           .rate = scenario.rate};
+  // At a given rate the syncs are of what comes meanwhile: about one message.
+  const std::size_t together =
+      scenario.rate > 0 ? 1 : scenario.clients * scenario.in_flight * std::max<std::size_t>(1, scenario.batch);
+  sync_takes_us = scenario.sync_us;
+  Measured measured;
+  measured.raw = raw_appends(directory / "raw", body_bytes, together, time);
+  with_server([&](net::EventLoop& loop, const auto& ready) { serve_without_store(loop, options.socket, ready); },
+              [&] { measured.none = load(options); });
+  with_server([&](net::EventLoop& loop, const auto& ready) { serve_with_store(loop, options.socket, database, ready); },
+              [&] { measured.stored = load(options); });
+  sync_takes_us = 0;
+  std::error_code ignored;
+  std::filesystem::remove(database, ignored);
+  std::filesystem::remove(database + "-wal", ignored);
+  return measured;
+}
+
+void write_figures(json::Writer& out, const char* name, const Figures& figures) {
+  out.key(name).begin_object().key("messages_per_second").number(figures.per_second);
+  out.key("p50_us").number(figures.p50_us).key("p99_us").number(figures.p99_us).key("p99.9_us").number(figures.p999_us);
+  out.end_object();
+}
+
+std::string run(const std::filesystem::path& directory, Seconds time, std::size_t body_bytes, int rounds) {
+  std::printf("%zu-byte bodies, medians of %d rounds of %.1f s each; times in ms\n\n", body_bytes, rounds,
+              time.count());
+  std::printf("%-25s %9s %6s | %9s %6s %6s %6s | %9s | %6s %6s\n", "", "raw/s", "sync", "stored/s", "p50", "p99",
+              "p99.9", "no store", "of raw", "of none");
+  json::Writer out;
+  out.begin_object().key("body_bytes").integer(static_cast<std::int64_t>(body_bytes));
+  out.key("rounds").integer(rounds).key("seconds").number(time.count()).key("scenarios").begin_array();
+  for (const Scenario& scenario : kScenarios) {
+    std::vector<Figures> raws, nones, storeds;
+    std::vector<double> of_raw, of_none;  // of one round each: the machine's moods cancel out
+    for (int round = 0; round < rounds; ++round) {
+      const Measured measured = measure(scenario, directory, time, body_bytes);
+      raws.push_back(measured.raw);
+      nones.push_back(measured.none);
+      storeds.push_back(measured.stored);
+      of_raw.push_back(measured.stored.per_second / measured.raw.per_second);
+      of_none.push_back(measured.stored.per_second / measured.none.per_second);
+    }
+    const Figures raw = median_of(raws), none = median_of(nones), stored = median_of(storeds);
+    std::printf("%-25s %9.0f %6.2f | %9.0f %6.2f %6.2f %6.2f | %9.0f | %6.2f %6.2f\n", scenario.name, raw.per_second,
+                raw.p50_us / 1000, stored.per_second, stored.p50_us / 1000, stored.p99_us / 1000, stored.p999_us / 1000,
+                none.per_second, median(of_raw), median(of_none));
     std::fflush(stdout);
+    out.begin_object().key("name").string(scenario.name);
+    write_figures(out, "raw", raw);
+    write_figures(out, "no_store", none);
+    write_figures(out, "stored", stored);
+    out.key("of_raw").number(median(of_raw)).key("of_no_store").number(median(of_none)).end_object();
   }
+  out.end_array().end_object();
+  return out.take();
 }
 
 }  // namespace
@@ -254,11 +265,13 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app("Durable ingest over HTTP, beside the disk alone and the HTTP server alone.");
   std::string directory = ".";
-  double seconds = 5;
+  double seconds = 3;
   std::size_t body_bytes = 300;
+  int rounds = 3;
   app.add_option("--dir", directory, "where the database goes: a directory on the disk to measure")
       ->capture_default_str();
   app.add_option("--seconds", seconds, "for each figure")->capture_default_str();
+  app.add_option("--rounds", rounds, "of which the medians are taken")->capture_default_str()->check(CLI::Range(1, 99));
   app.add_option("--body", body_bytes, "bytes of a message's body")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
@@ -268,8 +281,13 @@ int main(int argc, char** argv) {
     return 1;
   }
   log::set_level(log::Level::warn);
-  run(own, Seconds(seconds), body_bytes);
+  const std::string results = run(own, Seconds(seconds), body_bytes, rounds);
   std::error_code ignored;
   std::filesystem::remove_all(own, ignored);
+  if (const char* folder = std::getenv("TWINSPOOL_RESULTS")) {
+    const std::string path = std::string(folder) + "/ingest.json";
+    std::ofstream(path) << results << "\n";
+    std::printf("\nwritten to %s\n", path.c_str());
+  }
   return 0;
 }

@@ -1,0 +1,216 @@
+#include "ops/load.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <string_view>
+#include <vector>
+
+#include "ops/send.h"
+
+namespace twinspool::ops {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration kHang = 60s;
+
+struct Client {
+  int descriptor = -1;
+  std::string target;
+  std::string to_send;
+  std::string received;
+  std::deque<TimePoint> due;  // of the requests in flight, in order
+};
+
+class Load {
+ public:
+  explicit Load(const LoadOptions& options) : options_(options), run_(random_uuid()), clients_(options.clients) {
+    const std::string shell = R"({"v":""})";
+    body_ = R"({"v":")" + std::string(std::max(options.body_bytes, shell.size()) - shell.size(), 'x') + R"("})";
+    per_request_ = std::max<std::size_t>(1, options.batch);
+  }
+  ~Load() {
+    for (const Client& client : clients_) {
+      if (client.descriptor >= 0) ::close(client.descriptor);
+    }
+  }
+  Load(Load&&) = delete;
+
+  Result<LoadReport> run() {
+    for (std::size_t i = 0; i < clients_.size(); ++i) {
+      if (auto connected = connect(clients_[i], i); !connected) return tl::unexpected(connected.error());
+    }
+    start_ = monotonic_now();
+    for (last_answer_ = start_; !over() || in_flight_ > 0;) {
+      start_requests();
+      if (auto turned = turn(); !turned) return tl::unexpected(turned.error());
+    }
+    report_.seconds = std::chrono::duration<double>(monotonic_now() - start_).count();
+    return std::move(report_);
+  }
+
+ private:
+  Result<void> connect(Client& client, std::size_t number) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (options_.socket.size() >= sizeof address.sun_path)
+      return fail(Errc::invalid, "the path of the socket is too long: " + options_.socket);
+    options_.socket.copy(address.sun_path, options_.socket.size());
+    client.target = options_.twin_prefix + std::to_string(number);
+    client.descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (client.descriptor < 0 ||
+        ::connect(client.descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      return fail(Errc::unreachable, std::strerror(errno));
+    }
+    return {};
+  }
+
+  bool over() const {
+    if (options_.count > 0 && started_ >= options_.count) return true;
+    return options_.duration > Duration::zero() && monotonic_now() - start_ >= options_.duration;
+  }
+
+  // With a rate: when the next request is to start, whatever became of those before.
+  TimePoint next_due() const {
+    return start_ + std::chrono::duration_cast<Duration>(
+                        std::chrono::duration<double>(static_cast<double>(started_) / options_.rate));
+  }
+
+  void start_requests() {
+    for (std::size_t seen = 0; seen < clients_.size() && !over(); ++seen) {
+      Client& client = clients_[next_client_];
+      next_client_ = (next_client_ + 1) % clients_.size();
+      while (client.due.size() < options_.in_flight && !over()) {
+        const TimePoint now = monotonic_now();
+        const TimePoint due = options_.rate > 0 ? next_due() : now;
+        if (due > now) return;
+        client.to_send += request(client);
+        client.due.push_back(due);
+        ++in_flight_;
+        started_ += per_request_;
+        if (options_.rate > 0) break;  // the next one is another client's
+      }
+    }
+  }
+
+  std::string id() { return run_ + "-" + std::to_string(++ids_); }
+
+  std::string request(const Client& client) {
+    if (options_.batch == 0) {
+      return "POST /digitaltwins/" + client.target +
+             "/telemetry?api-version=2023-10-31 HTTP/1.1\r\nHost: gateway\r\nMessage-Id: " + id() +
+             "\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(body_.size()) + "\r\n\r\n" +
+             body_;
+    }
+    std::string lines;
+    for (std::size_t i = 0; i < options_.batch; ++i) {
+      lines += R"({"twin":")" + client.target + R"(","messageId":")" + id() + R"(","telemetry":)" + body_ + "}\n";
+    }
+    return "POST /telemetry:batch HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/x-ndjson\r\nContent-Length: " +
+           std::to_string(lines.size()) + "\r\n\r\n" + lines;
+  }
+
+  Result<void> turn() {
+    polled_.clear();
+    for (const Client& client : clients_) {
+      const auto events = static_cast<short>(POLLIN | (client.to_send.empty() ? 0 : POLLOUT));
+      polled_.push_back({.fd = client.descriptor, .events = events, .revents = 0});
+    }
+    const TimePoint now = monotonic_now();
+    if (in_flight_ > 0 && now - last_answer_ > kHang) return fail(Errc::timeout, "no answer for a minute");
+    Duration wait = kHang;
+    if (options_.rate > 0 && !over()) wait = std::clamp<Duration>(next_due() - now, 50us, 1s);
+    const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wait);
+    const timespec limit{.tv_sec = whole.count(),
+                         .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole).count()};
+    if (::ppoll(polled_.data(), polled_.size(), &limit, nullptr) < 0 && errno != EINTR)
+      return fail(Errc::invalid, std::string("cannot wait: ") + std::strerror(errno));
+    for (std::size_t i = 0; i < clients_.size(); ++i) {
+      if ((polled_[i].revents & POLLOUT) != 0) send_some(clients_[i]);
+      if ((polled_[i].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
+      if (auto taken = receive_some(clients_[i]); !taken) return taken;
+    }
+    return {};
+  }
+
+  // What cannot be sent shows when the end of the connection is read.
+  static void send_some(Client& client) {
+    const ssize_t count =
+        ::send(client.descriptor, client.to_send.data(), client.to_send.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count > 0) client.to_send.erase(0, static_cast<std::size_t>(count));
+  }
+
+  Result<void> receive_some(Client& client) {
+    char bytes[65536];
+    const ssize_t count = ::recv(client.descriptor, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return {};
+    if (count <= 0) return fail(Errc::closed, "the daemon closed a connection");
+    client.received.append(bytes, static_cast<std::size_t>(count));
+    std::size_t eaten = 0;
+    while (const std::size_t size = answer_size(std::string_view(client.received).substr(eaten))) {
+      if (client.due.empty()) return fail(Errc::protocol, "an answer to nothing");
+      take(client, std::string_view(client.received).substr(eaten, size));
+      eaten += size;
+    }
+    client.received.erase(0, eaten);
+    return {};
+  }
+
+  // 0: not all of it is there yet.
+  static std::size_t answer_size(std::string_view bytes) {
+    const std::size_t head = bytes.find("\r\n\r\n");
+    if (head == std::string_view::npos) return 0;
+    constexpr std::string_view kLength = "\r\nContent-Length: ";
+    std::size_t body = 0;
+    if (const std::size_t at = bytes.find(kLength); at < head)
+      std::from_chars(bytes.data() + at + kLength.size(), bytes.data() + head, body);
+    const std::size_t size = head + 4 + body;
+    return size <= bytes.size() ? size : 0;
+  }
+
+  void take(Client& client, std::string_view answer) {
+    constexpr std::size_t kStatusAt = 9;  // behind "HTTP/1.1 "
+    int status = 0;
+    if (answer.size() > kStatusAt + 3)
+      std::from_chars(answer.data() + kStatusAt, answer.data() + kStatusAt + 3, status);
+    last_answer_ = monotonic_now();
+    if (status == 204) {
+      const auto took = std::chrono::duration_cast<std::chrono::microseconds>(last_answer_ - client.due.front());
+      report_.latencies.add(static_cast<std::uint64_t>(took.count()));
+      report_.messages += per_request_;
+    } else {
+      if (report_.refused.empty()) report_.first_refusal = answer.substr(answer.find("\r\n\r\n") + 4);
+      ++report_.refused[status];
+    }
+    client.due.pop_front();
+    --in_flight_;
+  }
+
+  const LoadOptions& options_;
+  const std::string run_;  // begins every Message-Id: no two runs have the same
+  std::string body_;
+  std::size_t per_request_ = 1;
+  std::vector<Client> clients_;
+  std::vector<pollfd> polled_;
+  std::size_t next_client_ = 0;
+  std::size_t in_flight_ = 0;
+  std::uint64_t started_ = 0;
+  std::uint64_t ids_ = 0;
+  TimePoint start_{}, last_answer_{};
+  LoadReport report_;
+};
+
+}  // namespace
+
+Result<LoadReport> run_load(const LoadOptions& options) { return Load(options).run(); }
+
+}  // namespace twinspool::ops

@@ -1,6 +1,7 @@
 #include "forward/forwarder.h"
 
 #include <algorithm>
+#include <deque>
 #include <optional>
 #include <tuple>
 #include <unordered_map>
@@ -10,6 +11,7 @@
 #include "forward/endpoint.h"
 #include "forward/endpoint_url.h"
 #include "forward/log_budget.h"
+#include "forward/rate.h"
 #include "forward/telemetry_request.h"
 #include "http/client.h"
 #include "util/log.h"
@@ -47,15 +49,16 @@ std::string count_of(std::size_t count, const char* one, const char* many) {
 struct Forwarder::Impl {
   using ConnectionId = std::uint64_t;
 
-  struct InFlight {
-    LaneId lane = 0;
+  struct Request {
+    InFlight message;
     Endpoint::Permit permit;
     std::uint64_t token_serial = 0;
   };
   struct Connection {
     std::unique_ptr<http::ClientConnection> http;
-    std::optional<InFlight> request;
+    std::deque<Request> requests{};  // unanswered, of one lane, in the order in which they went
     bool answered_before = false;
+    bool last_answer_came = false;  // the server said so in it, or it cannot be followed by another
     TimePoint idle_since{};
   };
   struct Dial {
@@ -83,14 +86,16 @@ struct Forwarder::Impl {
   void on_read(Result<ReadResult> result);
   void get_token(TimePoint now);
   void send_ready(TimePoint now);
-  void send(ConnectionId id, TimePoint now);
+  bool send_next(TimePoint now);
+  void begin_lane(ConnectionId id, TimePoint now);
+  void send(ConnectionId id, const InFlight& message, TimePoint now);
   void dial_more(TimePoint now);
   void on_dialed(ConnectionId id, Result<std::unique_ptr<net::Stream>> stream);
 
   void on_answer(ConnectionId id, Result<http::Response> result);
-  void apply(const InFlight& request, const Outcome& outcome, TimePoint now);
-  void leave(LaneId lane, Finished::How how, const Outcome& outcome);
-  void hold_or_retry(LaneId lane, const Outcome& outcome, TimePoint now);
+  void apply(const Request& request, const Outcome& outcome, TimePoint now);
+  void leave(const InFlight& message, Finished::How how, const Outcome& outcome);
+  void hold_or_retry(const InFlight& message, const Outcome& outcome, TimePoint now);
   void note(const Message& head, const Lanes::Wait& wait, const Lanes::Waiting& waiting, TimePoint now);
   void end_notes();
   Duration held_before(TwinNumber twin) const;
@@ -115,10 +120,12 @@ struct Forwarder::Impl {
   Lanes lanes;
   Endpoint endpoint;
   Backoff lane_backoff;
+  RateLimit rate;
   std::unordered_map<TwinNumber, std::int64_t> old_notes;  // twin → since_ms, of an earlier process; 0: not held
 
   std::unordered_map<ConnectionId, Connection> connections;
-  std::vector<ConnectionId> idle;  // the back was used last, and is used first
+  std::unordered_map<LaneId, ConnectionId> carriers;  // of lanes in flight, where they may have more than one message
+  std::vector<ConnectionId> idle;                     // the back was used last, and is used first
   std::unordered_map<ConnectionId, Dial> dials;
   ConnectionId next_connection = 1;
 
@@ -132,6 +139,7 @@ struct Forwarder::Impl {
   bool reading_allowed = false;
   TimePoint read_not_before = TimePoint::min();
   TimePoint dial_not_before = TimePoint::min();
+  TimePoint rate_next = kNever;  // the rate allows nothing before
   std::function<void()> stopped;
 
   State state = State::idle;
@@ -160,9 +168,10 @@ Forwarder::Impl::Impl(net::EventLoop& event_loop, Spool& the_spool, Dialer& the_
       config(the_config),
       options(std::move(the_options)),
       target{authority_of(config.endpoint), config.api_version},
-      lanes(config.order, {.oldest = spool.stats().oldest, .newest = spool.stats().newest}),
-      endpoint(config.retry, config.connections, options.seed),
+      lanes(config.order, config.pipeline, {.oldest = spool.stats().oldest, .newest = spool.stats().newest}),
+      endpoint(config.retry, config.connections * config.pipeline, options.seed),
       lane_backoff(config.retry, ~options.seed),
+      rate(config.rate),
       state_since(options.wall_clock()),
       pumping_soon(loop, [this] { pump(); }),
       wake_up(loop.timers(), [this] { pump(); }),
@@ -202,7 +211,7 @@ void Forwarder::Impl::pump() {
 
 // Each message that was delivered but is not recorded yet is sent twice if the power fails now.
 bool Forwarder::Impl::may_leave_unrecorded() const {
-  return lanes.in_flight() + spool.stats().unrecorded < config.connections + kUnrecordedMax;
+  return lanes.in_flight() + spool.stats().unrecorded < config.connections * config.pipeline + kUnrecordedMax;
 }
 
 void Forwarder::Impl::read_ahead(TimePoint now) {
@@ -251,30 +260,56 @@ void Forwarder::Impl::get_token(TimePoint now) {
 }
 
 void Forwarder::Impl::send_ready(TimePoint now) {
-  while (lanes.any_ready(now) && endpoint.allowance(now) > 0 && may_leave_unrecorded()) {
-    if (idle.empty()) return dial_more(now);
-    const ConnectionId id = idle.back();
-    idle.pop_back();
-    if (connections.at(id).http->usable()) {
-      send(id, now);
-    } else {
-      close(id);
+  rate_next = kNever;
+  while (endpoint.allowance(now) > 0 && may_leave_unrecorded()) {
+    if (!rate.may_send(now)) {
+      rate_next = rate.next();
+      return;
     }
+    if (!send_next(now)) return;
   }
 }
 
-void Forwarder::Impl::send(ConnectionId id, TimePoint now) {
-  const LaneId lane = lanes.take(now);
-  const Message& head = lanes.head(lane);
-  if (const auto why = why_unsendable(head.telemetry)) {
+// One message, of a lane that is in flight or of one that begins. False: nothing can be sent now.
+bool Forwarder::Impl::send_next(TimePoint now) {
+  while (!idle.empty() && !connections.at(idle.back()).http->usable()) close(idle.back());
+  const bool ready = lanes.any_ready(now);
+  const bool may_dial = dials.size() + connections.size() < config.connections;
+  if (ready && !idle.empty()) {
+    const ConnectionId id = idle.back();
+    idle.pop_back();
+    begin_lane(id, now);
+    return true;
+  }
+  if (ready) dial_more(now);
+  const auto lane = lanes.next_to_follow(ready && !may_dial);
+  if (!lane) return false;
+  if (why_unsendable(lanes.peek(*lane).telemetry)) {
+    lanes.end_turn(*lane);  // it leaves as soon as it is the head
+  } else {
+    send(carriers.at(*lane), lanes.follow(*lane), now);
+  }
+  return true;
+}
+
+void Forwarder::Impl::begin_lane(ConnectionId id, TimePoint now) {
+  const InFlight head = lanes.take(now);
+  if (const auto why = why_unsendable(lanes.message(head).telemetry)) {
     idle.push_back(id);
-    leave(lane, Finished::How::quarantined,
+    leave(head, Finished::How::quarantined,
           {.verdict = Verdict::quarantine, .failure = FailureClass::message, .status = 0, .code = {}, .text = *why});
     return;
   }
+  if (config.pipeline > 1) carriers[head.lane] = id;
+  send(id, head, now);
+}
+
+void Forwarder::Impl::send(ConnectionId id, const InFlight& message, TimePoint now) {
   Connection& connection = connections.at(id);
-  connection.request = InFlight{lane, endpoint.sent(now), token_serial};
-  connection.http->send(telemetry_request(head.telemetry, target, token), now + config.request_timeout,
+  connection.requests.push_back({message, endpoint.sent(now), token_serial});
+  std::string request = telemetry_request(lanes.message(message).telemetry, target, token);
+  rate.sent(request.size());
+  connection.http->send(std::move(request), now + config.request_timeout,
                         [this, id](Result<http::Response> result) { on_answer(id, std::move(result)); });
 }
 
@@ -296,7 +331,7 @@ void Forwarder::Impl::on_dialed(ConnectionId id, Result<std::unique_ptr<net::Str
   loop.retire(std::move(dial.mapped().pending));
   const TimePoint now = loop.now();
   if (stream) {
-    Connection connection{.http = nullptr, .request = std::nullopt, .answered_before = false, .idle_since = now};
+    Connection connection{.http = nullptr, .idle_since = now};
     connection.http = std::make_unique<http::ClientConnection>(loop, std::move(*stream), kAnswerLimits,
                                                                while_alive([this, id] { close(id); }));
     connections.emplace(id, std::move(connection));
@@ -314,23 +349,34 @@ void Forwarder::Impl::on_dialed(ConnectionId id, Result<std::unique_ptr<net::Str
 
 void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) {
   Connection& connection = connections.at(id);
-  const InFlight request = *connection.request;
+  const Request request = connection.requests.front();
+  connection.requests.pop_front();
   const bool was_reused = std::exchange(connection.answered_before, true);
-  connection.request.reset();
+  const bool was_behind_the_last = connection.last_answer_came;
   const TimePoint now = loop.now();
   pump_later();
-  if (result && connection.http->usable()) {
-    connection.idle_since = now;
-    idle.push_back(id);
-  } else {
-    close(id);
+  const bool usable = connection.http->usable();
+  connection.last_answer_came = was_behind_the_last || (result && !usable);
+  if (connection.requests.empty()) {
+    if (config.pipeline > 1) carriers.erase(request.message.lane);
+    if (result && usable) {
+      connection.idle_since = now;
+      idle.push_back(id);
+    } else {
+      close(id);
+    }
   }
-  if (!result && result.error().code == Errc::closed && was_reused && lanes.first_stale_retry(request.lane)) {
-    // The server closed an idle connection just as we sent on it. The others have been idle for longer.
-    close_idle();
-    endpoint.withdrawn(request.permit);
-    lanes.put_back(request.lane);
-    return;
+  if (!result && result.error().code == Errc::closed) {
+    // A server that ends a connection with an answer does not look at what came behind that request.
+    const bool unseen = was_behind_the_last;
+    // Or it closed an idle connection just as we sent on it. The others have been idle for longer.
+    const bool stale = !unseen && was_reused && lanes.first_stale_retry(request.message);
+    if (stale) close_idle();
+    if (unseen || stale) {
+      endpoint.withdrawn(request.permit);
+      lanes.put_back(request.message);
+      return;
+    }
   }
   if (result) last_status = result->status;
   const Outcome outcome =
@@ -340,30 +386,30 @@ void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) 
   apply(request, outcome, now);
 }
 
-void Forwarder::Impl::apply(const InFlight& request, const Outcome& outcome, TimePoint now) {
-  switch (endpoint.finished(request.permit, outcome, lanes.head(request.lane).twin, now)) {
+void Forwarder::Impl::apply(const Request& request, const Outcome& outcome, TimePoint now) {
+  switch (endpoint.finished(request.permit, outcome, lanes.message(request.message).twin, now)) {
     case Endpoint::Blame::message:
-      leave(request.lane, outcome.verdict == Verdict::delivered ? Finished::How::delivered : Finished::How::quarantined,
-            outcome);
+      leave(request.message,
+            outcome.verdict == Verdict::delivered ? Finished::How::delivered : Finished::How::quarantined, outcome);
       return;
     case Endpoint::Blame::lane:
-      hold_or_retry(request.lane, outcome, now);
+      hold_or_retry(request.message, outcome, now);
       return;
     case Endpoint::Blame::endpoint:
       if (outcome.verdict == Verdict::renew_token && request.token_serial == token_serial) tokens.refused(token);
       if (outcome.verdict == Verdict::retry_path) close_idle();  // they may be as dead as this one
-      lanes.put_back(request.lane);
+      lanes.put_back(request.message);
       return;
   }
 }
 
-void Forwarder::Impl::leave(LaneId lane, Finished::How how, const Outcome& outcome) {
-  const Message& head = lanes.head(lane);
+void Forwarder::Impl::leave(const InFlight& message, Finished::How how, const Outcome& outcome) {
+  const Message& head = lanes.message(message);
   Finished finished;
   finished.sequence = head.sequence;
   finished.how = how;
   finished.status = outcome.status;
-  finished.attempts = lanes.attempts(lane);
+  finished.attempts = lanes.attempts(message);
   const bool is_delivered = how == Finished::How::delivered;
   if (is_delivered) {
     ++delivered;
@@ -382,22 +428,22 @@ void Forwarder::Impl::leave(LaneId lane, Finished::How how, const Outcome& outco
     }
   }
   spool.finish(std::move(finished));
-  lanes.finished(lane, is_delivered ? Lanes::Left::delivered : Lanes::Left::quarantined);
+  lanes.finished(message, is_delivered ? Lanes::Left::delivered : Lanes::Left::quarantined);
 }
 
-void Forwarder::Impl::hold_or_retry(LaneId lane, const Outcome& outcome, TimePoint now) {
-  const Message& head = lanes.head(lane);
+void Forwarder::Impl::hold_or_retry(const InFlight& message, const Outcome& outcome, TimePoint now) {
+  const Message& head = lanes.message(message);
   const bool held = outcome.verdict == Verdict::hold_lane;
   if (held) {
     // A message has its whole time, also where it came to a lane that was held long before. The time is counted by the
     // monotonic clock; the wall clock, which may be wrong, can only make it longer.
-    const Duration lane_held = lanes.held_for(lane, held_before(head.twin), now);
+    const Duration lane_held = lanes.held_for(message.lane, held_before(head.twin), now);
     const Duration age = options.wall_clock() - from_unix_ms(head.accepted_ms);
     if (std::min(lane_held, age) >= config.not_found_hold) {
       Outcome given_up = outcome;
       given_up.text = "the twin did not exist for " + to_human(config.not_found_hold) + ": " + outcome.text;
       given_up.text = printable(given_up.text, kAnswerTextBytesMax);
-      leave(lane, Finished::How::quarantined, given_up);
+      leave(message, Finished::How::quarantined, given_up);
       return;
     }
   }
@@ -405,7 +451,7 @@ void Forwarder::Impl::hold_or_retry(LaneId lane, const Outcome& outcome, TimePoi
   // The head may go back to the disk: what is said about it is taken now.
   Message shown{.sequence = head.sequence, .twin = head.twin, .accepted_ms = head.accepted_ms, .telemetry = {}};
   shown.telemetry.twin = head.telemetry.twin;
-  const Lanes::Waiting waiting = lanes.wait(lane, wait, lane_backoff, outcome.retry_after, now);
+  const Lanes::Waiting waiting = lanes.wait(message, wait, lane_backoff, outcome.retry_after, now);
   if (waiting.worth_a_note) note(shown, wait, waiting, now);
   if (!held || !waiting.just_began) return;
   if (const auto left_out = held_lines.spend(now)) {
@@ -467,8 +513,8 @@ void Forwarder::Impl::arm_wake_up(TimePoint now) {
   if (!idle.empty()) next = connections.at(idle.front()).idle_since + kIdleConnectionMax;
   if (may_begin()) {
     next = std::min(next, lanes.next_due());
-    if (lanes.ready() > 0) {
-      next = std::min(next, endpoint.retry_at());
+    if (lanes.ready() > 0 || lanes.lanes_in_flight() > 0) {
+      next = std::min({next, endpoint.retry_at(), rate_next});
       if (dial_not_before > now) next = std::min(next, dial_not_before);
     }
     if (read_not_before > now) next = std::min(next, read_not_before);
@@ -490,11 +536,13 @@ void Forwarder::Impl::check_stopped() {
 
 void Forwarder::Impl::cut() {
   for (auto& [id, connection] : connections) {
-    if (!connection.request) continue;
-    endpoint.withdrawn(connection.request->permit);
-    lanes.put_back(connection.request->lane);
+    for (const Request& request : connection.requests) {
+      endpoint.withdrawn(request.permit);
+      lanes.put_back(request.message);
+    }
   }
   idle.clear();
+  carriers.clear();
   connections.clear();
   check_stopped();
 }
@@ -603,7 +651,8 @@ Forwarder::Stats Forwarder::stats() const {
   if (impl.endpoint.known()) stats.upstream = impl.endpoint.ailing() ? Upstream::down : Upstream::up;
   stats.last_status = impl.last_status;
   stats.connections = impl.connections.size();
-  stats.in_flight = stats.lanes_in_flight = impl.lanes.in_flight();
+  stats.in_flight = impl.lanes.in_flight();
+  stats.lanes_in_flight = impl.lanes.lanes_in_flight();
   stats.lanes_ready = impl.lanes.ready();
   stats.lanes_held = impl.lanes.held();
   stats.lanes_retrying = impl.lanes.retrying();

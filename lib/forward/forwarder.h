@@ -1,12 +1,12 @@
 // Delivers the queue to the cloud: carries out, on connections, what Lanes and Endpoint decide.
 //
 // Loop thread. Fresh messages come from the spool as they are committed, a backlog is read ahead in bounded windows.
-// One request in flight per twin, at most forward.connections at once, connections opened as ready lanes need them and
-// closed when idle. A message is sent with the same bytes at every attempt, until the cloud took it, or it went to the
-// quarantine.
+// One twin at a time on a connection, with forward.pipeline requests in flight (one, unless configured otherwise), and
+// at most forward.connections, opened as ready lanes need them and closed when idle. A message is sent with the same
+// bytes at every attempt, until the cloud took it, or it went to the quarantine.
 //
 // How many messages the cloud can get twice after a crash is bounded: those in flight plus those whose delivery is not
-// on disk yet never exceed forward.connections + kUnrecordedMax.
+// on disk yet never exceed forward.connections × forward.pipeline + kUnrecordedMax.
 #pragma once
 
 #include <array>

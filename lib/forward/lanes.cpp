@@ -12,17 +12,30 @@ constexpr std::size_t kFreshEighths = 6;
 constexpr std::size_t kBeforeReadEighths = 7;
 constexpr std::size_t kReadEighths = 8;
 
+// Two pipelines, so that one can be read while the other is under way.
+std::size_t lane_messages_max(ForwardOrder order, std::size_t pipeline, const LaneLimits& limits) {
+  const std::size_t most = limits.window_messages_max / 2;
+  return order == ForwardOrder::queue ? most : std::max(limits.lane_messages_max, std::min(2 * pipeline, most));
+}
+
+// Answers come in the order in which the messages went: it is the first, or behind those that were refused.
+template <class Rows>
+auto find_row(Rows& rows, Sequence sequence) {
+  return std::find_if(rows.begin(), rows.end(), [&](const auto& row) { return row.message.sequence == sequence; });
+}
+
 bool is_power_of_two(std::uint32_t number) { return (number & (number - 1)) == 0; }
 
 }  // namespace
 
-Lanes::Lanes(ForwardOrder order, const QueueEnds& ends, const LaneLimits& limits)
+Lanes::Lanes(ForwardOrder order, std::size_t pipeline, const QueueEnds& ends, const LaneLimits& limits)
     : order_(order),
+      pipeline_(pipeline),
       limits_(limits),
-      lane_messages_max_(order == ForwardOrder::queue ? limits.window_messages_max / 2 : limits.lane_messages_max),
+      lane_messages_max_(lane_messages_max(order, pipeline, limits)),
       cursor_(ends.oldest == 0 ? ends.newest : ends.oldest - 1),
       newest_(ends.newest) {
-  ENSURE(lane_messages_max_ > 0);
+  ENSURE(lane_messages_max_ > 0 && pipeline_ > 0);
   ENSURE(limits.parked_messages_max < limits.window_messages_max * kBeforeReadEighths / 8);
   ENSURE(limits.parked_bytes_max < limits.window_bytes_max * kBeforeReadEighths / 8);
 }
@@ -47,7 +60,7 @@ bool Lanes::place(Message&& message, std::size_t eighths) {
       lane.behind_last = message.sequence;
       return true;
     }
-    if (lane.state == State::waiting || lane.messages.size() >= lane_messages_max_) {
+    if (lane.state == State::waiting || lane.rows.size() >= lane_messages_max_) {
       lane.behind_from = lane.behind_last = message.sequence;
       update_hunger(*found);
       return true;
@@ -103,7 +116,7 @@ ReadRequest Lanes::plan_catch_up() {
     const Lane& lane = at(id).second;
     read.lanes.push_back({id, from});
     request.through = std::max(request.through, lane.behind_last);
-    request.messages_max += lane_messages_max_ - lane.messages.size();
+    request.messages_max += lane_messages_max_ - lane.rows.size();
     if (order_ == ForwardOrder::twin) request.only.push_back(static_cast<TwinNumber>(id));
   }
   std::sort(request.only.begin(), request.only.end());
@@ -152,7 +165,8 @@ void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence
     Lane& lane = found->second;
     if (!lane.catching_up || message.sequence < lane.behind_from) continue;
     lane.behind_from = message.sequence;
-    if (lane.messages.size() >= lane_messages_max_ || !fits(kReadEighths)) {
+    if (std::binary_search(lane.left_ahead.begin(), lane.left_ahead.end(), message.sequence)) continue;
+    if (lane.rows.size() >= lane_messages_max_ || !fits(kReadEighths)) {
       lane.catching_up = false;
       continue;
     }
@@ -168,6 +182,7 @@ void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence
       lane.behind_from = std::max(lane.behind_from, covered + 1);
     }
     if (lane.behind_from > lane.behind_last) lane.behind_from = lane.behind_last = 0;
+    forget_passed(lane);
     settle(*found);
   }
 }
@@ -180,14 +195,22 @@ void Lanes::push(Entry& entry, Message&& message) {
   Lane& lane = entry.second;
   ++messages_;
   bytes_ += weight(message.telemetry);
-  lane.messages.push_back(std::move(message));
+  const bool all_sent = lane.rows.empty() || lane.next == lane.rows.end();
+  lane.rows.push_back(Row{.message = std::move(message)});
+  Row& row = lane.rows.back();
+  if (lane.rows.size() == 1 && row.message.sequence == lane.parked_sequence) {
+    row.attempts = lane.parked_attempts;
+    row.stale_retried = lane.parked_stale_retried;
+  }
+  if (all_sent) lane.next = std::prev(lane.rows.end());
   if (lane.state == State::idle) settle(entry);
+  if (lane.state == State::in_flight) update_following(entry);
 }
 
 void Lanes::drop_last(Lane& lane) {
   --messages_;
-  bytes_ -= weight(lane.messages.back().telemetry);
-  lane.messages.pop_back();
+  bytes_ -= weight(lane.rows.back().message.telemetry);
+  lane.rows.pop_back();
 }
 
 // --- out of the window ---
@@ -197,62 +220,130 @@ bool Lanes::any_ready(TimePoint now) {
   return !ready_.empty();
 }
 
-LaneId Lanes::take(TimePoint now) {
+InFlight Lanes::take(TimePoint now) {
   ENSURE(any_ready(now));
-  const LaneId id = ready_.begin()->second;
+  Entry& entry = at(ready_.begin()->second);
   ready_.erase(ready_.begin());
-  Lane& lane = at(id).second;
-  lane.state = State::in_flight;
-  ++lane.attempts;
-  ++in_flight_;
-  return id;
+  entry.second.state = State::in_flight;
+  entry.second.turn = 0;
+  ++lanes_in_flight_;
+  return send_next(entry);
 }
 
-const Message& Lanes::head(LaneId id) const {
-  const Lane& lane = lanes_.at(id);
-  ENSURE(lane.state == State::in_flight);
-  return lane.messages.front();
+std::optional<LaneId> Lanes::next_to_follow(bool others_wait) {
+  while (!following_.empty()) {
+    const auto [next, id] = *following_.begin();
+    if (!others_wait || ready_.empty() || next < ready_.begin()->first || at(id).second.turn < pipeline_) return id;
+    end_turn(id);
+  }
+  return std::nullopt;
 }
 
-std::uint32_t Lanes::attempts(LaneId id) const { return lanes_.at(id).attempts; }
-
-bool Lanes::first_stale_retry(LaneId id) { return !std::exchange(at(id).second.stale_retried, true); }
-
-void Lanes::put_back(LaneId id) {
+void Lanes::end_turn(LaneId id) {
   Entry& entry = at(id);
   ENSURE(entry.second.state == State::in_flight);
-  --in_flight_;
-  entry.second.state = State::idle;
-  settle(entry);
+  entry.second.draining = true;
+  update_following(entry);
 }
 
-void Lanes::finished(LaneId id, Left left) {
+const Message& Lanes::peek(LaneId id) const { return lanes_.at(id).next->message; }
+
+InFlight Lanes::follow(LaneId id) {
   Entry& entry = at(id);
+  ENSURE(entry.second.following_at != 0);
+  return send_next(entry);
+}
+
+InFlight Lanes::send_next(Entry& entry) {
   Lane& lane = entry.second;
-  ENSURE(lane.state == State::in_flight);
-  --in_flight_;
-  lane.state = State::idle;
-  --messages_;
-  bytes_ -= weight(lane.messages.front().telemetry);
-  lane.messages.pop_front();
-  lane.attempts = 0;
-  lane.stale_retried = false;
-  if (left == Left::delivered) {
+  Row& row = *lane.next++;
+  row.in_flight = true;
+  ++row.attempts;
+  ++lane.in_flight;
+  ++lane.turn;
+  ++in_flight_;
+  update_following(entry);
+  return {entry.first, row.message.sequence};
+}
+
+Lanes::Rows::iterator Lanes::row_of(Lane& lane, Sequence sequence) {
+  const auto row = find_row(lane.rows, sequence);
+  ENSURE(row != lane.rows.end() && row->in_flight);
+  return row;
+}
+
+const Lanes::Row& Lanes::row(const InFlight& sent) const {
+  const Rows& rows = lanes_.at(sent.lane).rows;
+  const auto found = find_row(rows, sent.sequence);
+  ENSURE(found != rows.end() && found->in_flight);
+  return *found;
+}
+
+const Message& Lanes::message(const InFlight& sent) const { return row(sent).message; }
+
+std::uint32_t Lanes::attempts(const InFlight& sent) const { return row(sent).attempts; }
+
+bool Lanes::first_stale_retry(const InFlight& sent) {
+  return !std::exchange(row_of(at(sent.lane).second, sent.sequence)->stale_retried, true);
+}
+
+void Lanes::put_back(const InFlight& sent) {
+  Entry& entry = at(sent.lane);
+  answered(entry, row_of(entry.second, sent.sequence), true);
+}
+
+void Lanes::finished(const InFlight& sent, Left left) {
+  Entry& entry = at(sent.lane);
+  Lane& lane = entry.second;
+  const auto row = row_of(lane, sent.sequence);
+  if (left == Left::delivered && !lane.will_wait) {
     if (lane.noted) ended_notes_.push_back(lane.twin);
     lane.noted = false;
     lane.failures = 0;
     lane.wait = Wait{};
     lane.failing_since = lane.held_since = kNever;
   }
+  if (row != lane.rows.begin()) {
+    lane.left_ahead.insert(std::upper_bound(lane.left_ahead.begin(), lane.left_ahead.end(), sent.sequence),
+                           sent.sequence);
+  }
+  answered(entry, row, false);
+}
+
+// What a lane that is in flight does next is known when all of it is answered.
+void Lanes::answered(Entry& entry, Rows::iterator row, bool stays) {
+  Lane& lane = entry.second;
+  --in_flight_;
+  --lane.in_flight;
+  if (stays) {
+    row->in_flight = false;
+    lane.draining = true;
+  } else {
+    --messages_;
+    bytes_ -= weight(row->message.telemetry);
+    lane.rows.erase(row);
+  }
+  if (lane.in_flight > 0) {
+    update_following(entry);
+    update_hunger(entry);
+    return;
+  }
+  --lanes_in_flight_;
+  lane.draining = false;
+  lane.next = lane.rows.begin();
+  lane.state = State::idle;
+  update_following(entry);
+  if (std::exchange(lane.will_wait, false)) return begin_wait(entry);
+  forget_passed(lane);
   settle(entry);
 }
 
 // Gives a lane that is at rest the state that follows from what it has, or forgets it.
 void Lanes::settle(Entry& entry) {
   Lane& lane = entry.second;
-  if (lane.state == State::idle && !lane.messages.empty()) {
+  if (lane.state == State::idle && !lane.rows.empty()) {
     lane.state = State::ready;
-    ready_.emplace(lane.messages.front().sequence, entry.first);
+    ready_.emplace(lane.rows.front().message.sequence, entry.first);
   }
   update_hunger(entry);
   if (lane.state != State::idle || lane.behind_from != 0) return;
@@ -262,7 +353,7 @@ void Lanes::settle(Entry& entry) {
 
 void Lanes::update_hunger(Entry& entry) {
   Lane& lane = entry.second;
-  const bool hungry = lane.state != State::waiting && lane.messages.size() <= lane_messages_max_ / 2;
+  const bool hungry = lane.state != State::waiting && lane.rows.size() <= lane_messages_max_ / 2;
   const Sequence wanted = hungry ? lane.behind_from : 0;
   if (wanted == lane.hungry_at) return;
   if (lane.hungry_at != 0) hungry_.erase({lane.hungry_at, entry.first});
@@ -270,45 +361,83 @@ void Lanes::update_hunger(Entry& entry) {
   lane.hungry_at = wanted;
 }
 
+void Lanes::update_following(Entry& entry) {
+  Lane& lane = entry.second;
+  const bool may_follow = lane.state == State::in_flight && !lane.draining && lane.failures == 0 &&
+                          lane.in_flight < pipeline_ && lane.next != lane.rows.end();
+  const Sequence wanted = may_follow ? lane.next->message.sequence : 0;
+  if (wanted == lane.following_at) return;
+  if (lane.following_at != 0) following_.erase({lane.following_at, entry.first});
+  if (wanted != 0) following_.emplace(wanted, entry.first);
+  lane.following_at = wanted;
+}
+
 // --- lanes that wait ---
 
-Lanes::Waiting Lanes::wait(LaneId id, const Wait& wait, Backoff& backoff, Duration retry_after, TimePoint now) {
-  Entry& entry = at(id);
+Lanes::Waiting Lanes::wait(const InFlight& sent, const Wait& wait, Backoff& backoff, Duration retry_after,
+                           TimePoint now) {
+  Entry& entry = at(sent.lane);
   Lane& lane = entry.second;
-  ENSURE(lane.state == State::in_flight);
-  --in_flight_;
-  ++lane.failures;
-  lane.twin = lane.messages.front().twin;
-  if (lane.failing_since == kNever) lane.failing_since = now;
-  Waiting result{.failures = lane.failures};
-  result.just_began = lane.failures == 1 || wait.held != lane.wait.held;
-  const bool changed =
-      wait.held != lane.wait.held || wait.status != lane.wait.status || wait.error_code != lane.wait.error_code;
-  // A single 500 is over before anybody could read its note.
-  result.worth_a_note = (wait.held || lane.failures > 1) && (!lane.noted || changed || is_power_of_two(lane.failures));
-  lane.noted = lane.noted || result.worth_a_note;
-  lane.wait = wait;
-  lane.state = State::waiting;
-  lane.retry_at = now + backoff.delay(lane.failures, retry_after);
+  const auto row = row_of(lane, sent.sequence);
+  Waiting result;
+  if (!lane.will_wait) {
+    lane.will_wait = true;
+    ++lane.failures;
+    lane.twin = row->message.twin;
+    if (lane.failing_since == kNever) lane.failing_since = now;
+    result.just_began = lane.failures == 1 || wait.held != lane.wait.held;
+    const bool changed =
+        wait.held != lane.wait.held || wait.status != lane.wait.status || wait.error_code != lane.wait.error_code;
+    // A single 500 is over before anybody could read its note.
+    result.worth_a_note =
+        (wait.held || lane.failures > 1) && (!lane.noted || changed || is_power_of_two(lane.failures));
+    lane.noted = lane.noted || result.worth_a_note;
+    lane.wait = wait;
+    lane.retry_at = now + backoff.delay(lane.failures, retry_after);
+  }
+  result.failures = lane.failures;
   result.retry_at = lane.retry_at;
   result.since = wait.held && lane.held_since != kNever ? lane.held_since : lane.failing_since;
-  waiting_.emplace(lane.retry_at, id);
-  if (wait.held) ++held_;
-  shed(lane);
-  update_hunger(entry);
+  answered(entry, row, true);
   return result;
+}
+
+// A row that left ahead matters while one before it may go back to the disk.
+void Lanes::forget_passed(Lane& lane) {
+  if (lane.left_ahead.empty()) return;
+  const Sequence oldest = lane.rows.empty() ? lane.behind_from : lane.rows.front().message.sequence;
+  if (oldest == 0) return lane.left_ahead.clear();
+  lane.left_ahead.erase(lane.left_ahead.begin(),
+                        std::lower_bound(lane.left_ahead.begin(), lane.left_ahead.end(), oldest));
+}
+
+void Lanes::begin_wait(Entry& entry) {
+  Lane& lane = entry.second;
+  lane.state = State::waiting;
+  waiting_.emplace(lane.retry_at, entry.first);
+  if (lane.wait.held) ++held_;
+  shed(lane);
+  forget_passed(lane);
+  update_hunger(entry);
 }
 
 // A lane that waits keeps its head at the most, so that those that flow have the window.
 void Lanes::shed(Lane& lane) {
-  const std::size_t head_bytes = weight(lane.messages.front().telemetry);
+  const Row& head = lane.rows.front();
+  const std::size_t head_bytes = weight(head.message.telemetry);
   const bool keep_head =
       parked_messages_ < limits_.parked_messages_max && parked_bytes_ + head_bytes <= limits_.parked_bytes_max;
-  while (lane.messages.size() > (keep_head ? 1U : 0U)) {
-    lane.behind_from = lane.messages.back().sequence;
+  if (!keep_head) {
+    lane.parked_sequence = head.message.sequence;
+    lane.parked_attempts = head.attempts;
+    lane.parked_stale_retried = head.stale_retried;
+  }
+  while (lane.rows.size() > (keep_head ? 1U : 0U)) {
+    lane.behind_from = lane.rows.back().message.sequence;
     lane.behind_last = std::max(lane.behind_last, lane.behind_from);
     drop_last(lane);
   }
+  lane.next = lane.rows.begin();
   if (!keep_head) return;
   ++parked_messages_;
   parked_bytes_ += head_bytes;
@@ -318,9 +447,9 @@ void Lanes::end_wait(Entry& entry) {
   Lane& lane = entry.second;
   waiting_.erase({lane.retry_at, entry.first});
   if (lane.wait.held) --held_;
-  if (!lane.messages.empty()) {
+  if (!lane.rows.empty()) {
     --parked_messages_;
-    parked_bytes_ -= weight(lane.messages.front().telemetry);
+    parked_bytes_ -= weight(lane.rows.front().message.telemetry);
   }
   lane.retry_at = kNever;
   lane.state = State::idle;

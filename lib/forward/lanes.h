@@ -3,8 +3,13 @@
 //
 //   idle → ready → in_flight → ready (next message) or waiting (held or retrying) → ready
 //
-// One lane a twin, one message in flight a lane, and of the ready lanes the one with the oldest head first. With
-// ForwardOrder::queue the whole queue is one lane.
+// One lane a twin, and of the ready lanes the one with the oldest head first. With ForwardOrder::queue the whole queue
+// is one lane.
+//
+// A lane has one message in flight, or, with a pipeline of N, up to N: the caller sends them on one connection, so that
+// the cloud sees them in order. Each is answered for itself. One that is refused stays, and so do those that a lost
+// connection leaves unanswered; nothing more of the lane is sent until all in flight are answered, and then it goes on
+// from the oldest that stayed. After a refusal that made the lane wait it sends one at a time until the cloud took one.
 //
 // The window. A cursor goes once over the queue, from its front to its newest row; each row goes into its lane, or is
 // passed over where the lane is full, waits, or is behind already. Fresh messages go straight into their lanes when the
@@ -53,6 +58,12 @@ struct LaneLimits {
 
 using LaneId = std::uint64_t;  // the TwinNumber; 0 for all with ForwardOrder::queue
 
+struct InFlight {  // one message on its way
+  LaneId lane = 0;
+  Sequence sequence = 0;
+  friend bool operator==(const InFlight&, const InFlight&) = default;
+};
+
 struct QueueEnds {      // before on_committed() begins to hear of what is committed
   Sequence oldest = 0;  // 0: the queue is empty
   Sequence newest = 0;  // the last one ever given
@@ -60,7 +71,8 @@ struct QueueEnds {      // before on_committed() begins to hear of what is commi
 
 class Lanes {
  public:
-  Lanes(ForwardOrder order, const QueueEnds& ends, const LaneLimits& limits = {});
+  // `pipeline`: messages of one lane in flight at once.
+  Lanes(ForwardOrder order, std::size_t pipeline, const QueueEnds& ends, const LaneLimits& limits = {});
   Lanes(Lanes&&) = delete;
 
   // What is in memory comes from here.
@@ -72,17 +84,26 @@ class Lanes {
   // What is sent.
   bool any_ready(TimePoint now);  // a lane whose wait is over is ready
   std::size_t ready() const { return ready_.size(); }
-  LaneId take(TimePoint now);            // the ready lane with the oldest head goes in flight; only while any_ready()
-  const Message& head(LaneId id) const;  // of a lane in flight
-  std::uint32_t attempts(LaneId id) const;  // of that head, this one included (those of this process)
-  bool first_stale_retry(LaneId id);  // true once for each head: it was sent on a connection that was closed meanwhile
+  InFlight take(TimePoint now);  // the head of the ready lane with the oldest head; only while any_ready()
+  // Of the lanes in flight that may have one more, the one whose next message is the oldest. A lane that has sent a
+  // whole pipeline gives way where `others_wait` for a connection with an older head: it ends what it has in flight
+  // first.
+  std::optional<LaneId> next_to_follow(bool others_wait);
+  const Message& peek(LaneId id) const;  // what follow() would send
+  InFlight follow(LaneId id);
+  void end_turn(LaneId id);  // of a lane in flight: it sends no more before all is answered
+  const Message& message(const InFlight& sent) const;
+  std::uint32_t attempts(const InFlight& sent) const;  // this one included (those of this process)
+  bool first_stale_retry(const InFlight& sent);  // true once a message: it was sent on a connection that was closed
+                                                 // meanwhile
 
-  // How it ended; the lane must be in flight.
-  void put_back(LaneId id);  // to be sent again as soon as anything may be sent
+  // How it ended, once for each that went in flight.
+  void put_back(const InFlight& sent);  // to be sent again as soon as anything may be sent
   enum class Left : std::uint8_t { delivered, quarantined };
-  void finished(LaneId id, Left left);  // its head leaves
+  void finished(const InFlight& sent, Left left);
 
-  // The lane waits. Failures are counted until a delivery.
+  // The lane waits, once all it has in flight is answered. Failures are counted until a delivery; what is refused
+  // together is one failure.
   struct Wait {
     bool held = false;  // the twin does not exist, else: retrying
     int status = 0;
@@ -95,7 +116,7 @@ class Lanes {
     TimePoint since{};          // of a held lane the first hold, else the first failure, since the last delivery
     TimePoint retry_at{};
   };
-  Waiting wait(LaneId id, const Wait& wait, Backoff& backoff, Duration retry_after, TimePoint now);
+  Waiting wait(const InFlight& sent, const Wait& wait, Backoff& backoff, Duration retry_after, TimePoint now);
 
   // How long the lane's head has been held: since the first hold without a delivery after it. `held_before`: how long
   // earlier processes held the lane, counted at its first hold in this one.
@@ -110,7 +131,8 @@ class Lanes {
   TimePoint next_due() const;  // kNever: no lane waits
   bool caught_up() const { return cursor_ >= newest_; }
   bool empty() const { return lanes_.empty() && caught_up(); }
-  std::size_t in_flight() const { return in_flight_; }
+  std::size_t in_flight() const { return in_flight_; }  // messages
+  std::size_t lanes_in_flight() const { return lanes_in_flight_; }
   std::size_t held() const { return held_; }
   std::size_t retrying() const { return waiting_.size() - held_; }
   std::size_t lanes() const { return lanes_.size(); }
@@ -128,16 +150,34 @@ class Lanes {
  private:
   enum class State : std::uint8_t { idle, ready, in_flight, waiting };
 
+  struct Row {
+    Message message;
+    std::uint32_t attempts = 0;
+    bool stale_retried = false;
+    bool in_flight = false;
+  };
+  using Rows = std::list<Row>;
+
   struct Lane {
-    std::list<Message> messages;  // in sequence order, none missing before behind_from
-    Sequence behind_from = 0;     // first row that is not in memory; 0: all known rows are
-    Sequence behind_last = 0;     // last row known to be there
-    Sequence hungry_at = 0;       // its key in hungry_; 0: not there
+    Rows rows;                  // in sequence order, none missing before behind_from: those that were refused or are in
+    Rows::iterator next{};      // flight, then from `next` on those that wait for their turn
+    Sequence behind_from = 0;   // first row that is not in memory; 0: all known rows are
+    Sequence behind_last = 0;   // last row known to be there
+    Sequence hungry_at = 0;     // its key in hungry_; 0: not there
+    Sequence following_at = 0;  // its key in following_; 0: not there
     State state = State::idle;
     bool catching_up = false;  // while rows of a read are handed out
-    bool stale_retried = false;
+    bool draining = false;     // in flight, and nothing more is sent before all is answered
+    bool will_wait = false;    // then it waits
     bool noted = false;
-    std::uint32_t attempts = 0;  // of the head
+    std::uint32_t in_flight = 0;  // messages
+    std::uint32_t turn = 0;       // messages sent since it went in flight
+    // What is known of a head that was given back to the disk.
+    Sequence parked_sequence = 0;
+    std::uint32_t parked_attempts = 0;
+    bool parked_stale_retried = false;
+    // Rows that left before an older one did. Their records may not be on disk yet when that one's are read again.
+    std::vector<Sequence> left_ahead;
     std::uint32_t failures = 0;
     TwinNumber twin = 0;  // of the head that failed last
     Wait wait;
@@ -163,28 +203,37 @@ class Lanes {
   bool place(Message&& message, std::size_t eighths);
   void push(Entry& entry, Message&& message);
   void drop_last(Lane& lane);
+  InFlight send_next(Entry& entry);
+  Rows::iterator row_of(Lane& lane, Sequence sequence);
+  const Row& row(const InFlight& sent) const;
+  void answered(Entry& entry, Rows::iterator row, bool stays);
+  void begin_wait(Entry& entry);
+  static void forget_passed(Lane& lane);
   void shed(Lane& lane);
   void settle(Entry& entry);
   void update_hunger(Entry& entry);
+  void update_following(Entry& entry);
   void end_wait(Entry& entry);
   void pass_over_the_rest();
   ReadRequest plan_catch_up();
   void hand_out(std::vector<Message>&& messages, const Read& read, Sequence covered);
 
   const ForwardOrder order_;
+  const std::size_t pipeline_;
   const LaneLimits limits_;
   const std::size_t lane_messages_max_;
   std::unordered_map<LaneId, Lane> lanes_;
-  std::set<std::pair<Sequence, LaneId>> ready_;     // by head
-  std::set<std::pair<TimePoint, LaneId>> waiting_;  // by retry_at
-  std::set<std::pair<Sequence, LaneId>> hungry_;    // by behind_from: flow, and want rows
-  Sequence cursor_;                                 // every row up to here went into its lane or was passed over
+  std::set<std::pair<Sequence, LaneId>> ready_;      // by head
+  std::set<std::pair<Sequence, LaneId>> following_;  // in flight, and may have one more: by that one
+  std::set<std::pair<TimePoint, LaneId>> waiting_;   // by retry_at
+  std::set<std::pair<Sequence, LaneId>> hungry_;     // by behind_from: flow, and want rows
+  Sequence cursor_;                                  // every row up to here went into its lane or was passed over
   Sequence newest_;
   std::optional<Read> read_;
   bool front_was_read_ = false;      // by the newest read for lanes that are behind: it began with the furthest
   Sequence front_read_through_ = 0;  // where the newest such read ended
   bool cursor_reads_next_ = false;   // the cursor and the lanes that are behind take turns
-  std::size_t in_flight_ = 0;
+  std::size_t in_flight_ = 0, lanes_in_flight_ = 0;
   std::size_t held_ = 0;  // of those in waiting_
   std::size_t messages_ = 0, bytes_ = 0;
   std::size_t parked_messages_ = 0, parked_bytes_ = 0;  // of these, heads of waiting lanes

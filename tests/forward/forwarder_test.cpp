@@ -324,6 +324,112 @@ TEST_CASE_METHOD(Fixture, "a message that cannot be sent unchanged goes to the q
   CHECK(spool.finished.at(0).how == Finished::How::quarantined);
 }
 
+TEST_CASE_METHOD(Fixture, "with a pipeline a twin's next messages go on the same connection without waiting",
+                 "[forward][forwarder][pipeline]") {
+  config.pipeline = 4;
+  for (int n = 1; n <= 12; ++n) spool.add("pump", std::to_string(n));
+  cloud.hang_all = true;
+  start();
+  for (int round = 0; round < 3; ++round) {  // the probe, then 2, then 4 at once
+    CHECK(stats().in_flight == (std::size_t{1} << round));
+    if (round < 2) cloud.answer_hanging();
+    turns();
+  }
+  CHECK(dialer.dials == 1);
+  CHECK(stats().lanes_in_flight == 1);
+  cloud.hang_all = false;
+  cloud.answer_hanging();
+  turns(200);
+  CHECK(cloud.ids() == Ids{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"});
+  CHECK(stats().delivered == 12);
+  CHECK(dialer.dials == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "what a lost connection leaves unanswered of a pipeline is sent again in order",
+                 "[forward][forwarder][pipeline]") {
+  config.pipeline = 4;
+  for (int n = 1; n <= 3; ++n) spool.add("pump", std::to_string(n));
+  start();  // the ramp has gone past two
+  REQUIRE(stats().delivered == 3);
+  cloud.hang_all = true;
+  for (int n = 4; n <= 6; ++n) spool.arrive("pump", std::to_string(n));
+  turns();
+  REQUIRE(stats().in_flight == 3);
+  cloud.hang_all = false;
+  cloud.hanging.clear();
+  dialer.server_ends.at(0)->fail({Errc::closed, "test"});
+  pass_by_seconds(61);
+  CHECK(cloud.ids() == Ids{"1", "2", "3", "4", "5", "6", "4", "5", "6"});
+  CHECK(stats().delivered == 6);
+}
+
+TEST_CASE_METHOD(Fixture, "of a pipeline only what is refused midway is late, and nothing is sent twice",
+                 "[forward][forwarder][pipeline]") {
+  config.pipeline = 4;
+  for (int n = 1; n <= 3; ++n) spool.add("pump", std::to_string(n));
+  start();
+  REQUIRE(stats().delivered == 3);
+  cloud.next(204);
+  SECTION("by the twin's absence") { cloud.next(404, kTwinMissing); }
+  SECTION("by a failure of the service") { cloud.next(500); }
+  SECTION("by a throttle") { cloud.next(429, {{"Retry-After", "2"}}); }
+  for (int n = 4; n <= 9; ++n) spool.arrive("pump", std::to_string(n));
+  turns(200);
+  CHECK(stats().delivered == 6);  // 4, and 6 and 7, which were under way behind 5
+  CHECK(cloud.seen.size() == 7);
+  pass_by_seconds(70);
+  CHECK(cloud.ids() == Ids{"1", "2", "3", "4", "5", "6", "7", "5", "8", "9"});
+  CHECK(stats().delivered == 9);
+}
+
+TEST_CASE_METHOD(Fixture, "a server that closes after each answer costs a pipeline no backoff",
+                 "[forward][forwarder][pipeline]") {
+  config.pipeline = 4;
+  for (int n = 1; n <= 12; ++n) cloud.next(204, {{"Connection", "close"}});
+  for (int n = 1; n <= 12; ++n) spool.add("pump", std::to_string(n));
+  start();
+  turns(600);  // and no time passes
+  CHECK(stats().delivered == 12);
+  CHECK(failures(FailureClass::path) == 0);
+  Sequence newest = 0;
+  for (const Finished& left : spool.finished) {
+    CHECK(left.sequence > newest);
+    newest = left.sequence;
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "forward.rate holds a backlog back", "[forward][forwarder][rate]") {
+  config.rate.messages = 10;
+  SECTION("one at a time for each twin") { config.pipeline = 1; }
+  SECTION("with a pipeline, too") { config.pipeline = 4; }
+  for (int n = 0; n < 200; ++n) spool.add("twin" + std::to_string(n % 5), std::to_string(n));
+  start();
+  pass_by_seconds(1);
+  for (int step = 0; step < 1000; ++step) {
+    loop.advance(10ms);
+    run_turns(loop, 12);
+  }
+  CHECK(stats().delivered >= 95);
+  CHECK(stats().delivered <= 115);
+  CHECK(stats().state == Forwarder::State::delivering);
+}
+
+TEST_CASE_METHOD(Fixture, "one held twin in a hundred costs the others no request and no connection",
+                 "[forward][forwarder]") {
+  cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
+  start();
+  int sent = 0;
+  for (int round = 0; round < 20; ++round) {
+    spool.arrive("ghost", "g" + std::to_string(round));
+    for (int twin = 1; twin < 100; ++twin, ++sent)
+      spool.arrive("twin" + std::to_string(twin), "m" + std::to_string(round));
+    turns(200);
+    CHECK(stats().delivered == static_cast<std::uint64_t>(sent));  // none of them waited, though no time has passed
+  }
+  CHECK(stats().lanes_held == 1);
+  CHECK(cloud.ids("ghost").size() == 1);
+}
+
 TEST_CASE_METHOD(Fixture, "a twin that does not exist waits alone, and flows once it does", "[forward][forwarder]") {
   cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
   spool.add("ghost", "g1");

@@ -24,8 +24,8 @@ Telemetry telemetry_of(const http::Request& request) {
 
 }  // namespace
 
-FaultyCloud::FaultyCloud(net::EventLoop& loop, std::uint64_t seed, Taken taken)
-    : random_(seed), taken_(std::move(taken)), server_(loop, http::ServerOptions{}, *this) {}
+FaultyCloud::FaultyCloud(net::EventLoop& loop, std::uint64_t seed, std::size_t pipeline, Events events)
+    : random_(seed), pipeline_(pipeline), events_(std::move(events)), server_(loop, http::ServerOptions{}, *this) {}
 
 std::optional<http::Response> FaultyCloud::on_head(const http::Request&, const net::PeerCredentials&, std::size_t&) {
   return std::nullopt;
@@ -34,15 +34,30 @@ std::optional<http::Response> FaultyCloud::on_head(const http::Request&, const n
 http::Response FaultyCloud::on_fault(int status, const std::string& reason) { return error(status, reason); }
 
 void FaultyCloud::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) {
+  if (stopped_.contains(exchange.connection)) return;
   const Telemetry telemetry = telemetry_of(request);
-  if (!misbehave(exchange, telemetry)) take(exchange, telemetry);
+  if (!misbehave(exchange, telemetry)) return take(exchange, telemetry);
+  events_.refused(telemetry.message_id);
+}
+
+// Whatever is sent behind this request is not looked at, and what was answered just before may not arrive.
+void FaultyCloud::stop_connection(http::ExchangeId exchange) {
+  stopped_.insert(exchange.connection);
+  if (pipeline_ == 1) return;
+  for (const std::string& id : just_answered_[exchange.connection]) events_.answer_perhaps_lost(id);
 }
 
 void FaultyCloud::take(http::ExchangeId exchange, const Telemetry& telemetry) {
-  if (missing_.contains(telemetry.twin)) return server_.respond(exchange, error(404, "DigitalTwinNotFound"));
+  if (missing_.contains(telemetry.twin)) {
+    events_.refused(telemetry.message_id);
+    return server_.respond(exchange, error(404, "DigitalTwinNotFound"));
+  }
   if (telemetry.body.find("poison") != std::string::npos)
     return server_.respond(exchange, error(400, "ValidationFailed"));
-  taken_(telemetry, false);
+  events_.taken(telemetry, false);
+  auto& just_answered = just_answered_[exchange.connection];
+  just_answered.push_back(telemetry.message_id);
+  if (just_answered.size() > pipeline_) just_answered.pop_front();
   server_.respond(exchange, {.status = 204, .headers = {}, .body = ""});
 }
 
@@ -67,7 +82,8 @@ bool FaultyCloud::misbehave(http::ExchangeId exchange, const Telemetry& telemetr
       return true;
     case Weather::lossy:
       if (chance(60)) return false;
-      if (takes) taken_(telemetry, true);
+      if (takes) events_.taken(telemetry, true);
+      stop_connection(exchange);
       if (chance(50)) {
         server_.abort(exchange);
       } else {
@@ -77,7 +93,8 @@ bool FaultyCloud::misbehave(http::ExchangeId exchange, const Telemetry& telemetr
       return true;
     case Weather::silent:
       if (chance(70)) return false;
-      if (takes) taken_(telemetry, true);
+      if (takes) events_.taken(telemetry, true);
+      stop_connection(exchange);
       return true;
     case Weather::unauthorized:
       server_.respond(exchange, {.status = 401,

@@ -1,7 +1,9 @@
 // The cloud of the simulation: takes telemetry as the real one does, and misbehaves as its weather says.
 #pragma once
 
+#include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
 #include <set>
@@ -29,8 +31,17 @@ class FaultyCloud final : private http::Server::Handler {
  public:
   // `answer_lost`: the sender cannot know that the message was taken, and may send it again.
   using Taken = std::function<void(const Telemetry& telemetry, bool answer_lost)>;
+  // The message was seen and not taken, or its answer, given already, may have been lost with its connection.
+  using Told = std::function<void(const std::string& message_id)>;
+  struct Events {
+    Taken taken;
+    Told refused;
+    Told answer_perhaps_lost;
+  };
 
-  FaultyCloud(net::EventLoop& loop, std::uint64_t seed, Taken taken);
+  // Requests of one connection are dealt with in their order, as by any server that works through a connection: after
+  // one that is never answered none is looked at.
+  FaultyCloud(net::EventLoop& loop, std::uint64_t seed, std::size_t pipeline, Events events);
 
   void set_weather(Weather weather) { weather_ = weather; }
   Weather weather() const { return weather_; }
@@ -49,9 +60,13 @@ class FaultyCloud final : private http::Server::Handler {
   bool chance(int percent) { return std::uniform_int_distribution<int>(1, 100)(random_) <= percent; }
   bool misbehave(http::ExchangeId exchange, const Telemetry& telemetry);
   void take(http::ExchangeId exchange, const Telemetry& telemetry);
+  void stop_connection(http::ExchangeId exchange);
 
   std::mt19937_64 random_;
-  Taken taken_;
+  const std::size_t pipeline_;
+  Events events_;
+  std::set<std::uint64_t> stopped_;                                 // connections that are not looked at any more
+  std::map<std::uint64_t, std::deque<std::string>> just_answered_;  // connection → the newest that were taken on it
   Weather weather_ = Weather::fair;
   std::set<std::string> missing_;
   http::Server server_;

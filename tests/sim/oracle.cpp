@@ -1,5 +1,7 @@
 #include "sim/oracle.h"
 
+#include <algorithm>
+
 namespace twinspool::sim {
 
 void Oracle::sent(const Telemetry& telemetry, std::uint64_t index) {
@@ -16,9 +18,10 @@ void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
 
   if (message.times_taken == 0) {
     std::uint64_t& newest = newest_taken_[order_ == Order::whole_queue ? "" : telemetry.twin];
-    if (message.index <= newest)
+    const bool excused = refused_may_be_overtaken_ && message.refused;
+    if (message.index <= newest && !excused)
       violated("reordered: " + telemetry.message_id + " after index " + std::to_string(newest));
-    newest = message.index;
+    newest = std::max(newest, message.index);
   } else if (message.times_lost > 0) {
     --message.times_lost;
   } else if (message.may_repeat) {

@@ -15,13 +15,18 @@ namespace twinspool::sim {
 class Oracle {
  public:
   enum class Order : std::uint8_t { per_twin, whole_queue };
-  Oracle(Order order, std::size_t duplicates_max_per_crash)
-      : order_(order), duplicates_max_per_crash_(duplicates_max_per_crash) {}
+  // `refused_may_be_overtaken`: with a pipeline, by those that were under way behind it.
+  Oracle(Order order, std::size_t duplicates_max_per_crash, bool refused_may_be_overtaken)
+      : order_(order),
+        duplicates_max_per_crash_(duplicates_max_per_crash),
+        refused_may_be_overtaken_(refused_may_be_overtaken) {}
 
   // The application hands over a message; `index` counts up, in the order of the calls.
   void sent(const Telemetry& telemetry, std::uint64_t index);
   void acknowledged(const std::string& message_id);
   void taken(const Telemetry& telemetry, bool answer_lost);  // by the cloud
+  void refused(const std::string& message_id) { sent_.at(message_id).refused = true; }
+  void answer_perhaps_lost(const std::string& message_id) { ++sent_.at(message_id).times_lost; }
   // The daemon died; `in_queue`: the Message-Ids that the store still holds. Each of them may be sent once more.
   void crashed(const std::set<std::string>& in_queue);
 
@@ -37,12 +42,14 @@ class Oracle {
     std::uint64_t index = 0;
     std::size_t times_taken = 0;
     std::size_t times_lost = 0;  // answers that did not arrive
+    bool refused = false;        // by the cloud, once at least
     bool may_repeat = false;     // was in the queue when the daemon last died
   };
   void violated(const std::string& what) { violations_.push_back(what); }
 
   const Order order_;
   const std::size_t duplicates_max_per_crash_;
+  const bool refused_may_be_overtaken_;
   std::map<std::string, Sent> sent_;
   std::set<std::string> acknowledged_;
   std::map<std::string, std::uint64_t> newest_taken_;  // twin (or all) → index

@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::uint64_t kSteps = 300;
 
-void run_seed(std::uint64_t seed, ForwardOrder order) {
+void run_seed(std::uint64_t seed, const World::Settings& settings) {
   log::set_level(log::Level::error);
-  World world(seed, order);
+  World world(seed, settings);
   for (std::uint64_t i = 0; i < kSteps; ++i) world.step();
   world.heal();
   const auto violations = world.violations();
@@ -31,29 +31,38 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 }
 
 // Shards of one range of seeds, so that ctest runs them side by side.
-void run_shard(std::uint64_t shard, std::uint64_t shards, ForwardOrder order, std::uint64_t share) {
+void run_shard(std::uint64_t shard, std::uint64_t shards, const World::Settings& settings, std::uint64_t share) {
   if (const std::uint64_t seed = from_environment("TWINSPOOL_SEED", 0); seed != 0) {
-    if (shard == 0) run_seed(seed, order);
+    if (shard == 0) run_seed(seed, settings);
     return;
   }
   const std::uint64_t seeds = from_environment("TWINSPOOL_SEEDS", 1000) / share;
-  for (std::uint64_t seed = 1 + shard; seed <= seeds; seed += shards) run_seed(seed, order);
+  for (std::uint64_t seed = 1 + shard; seed <= seeds; seed += shards) run_seed(seed, settings);
 }
 
 }  // namespace
 
 TEST_CASE("in any weather nothing is lost, reordered in a twin, altered or needlessly doubled, shard 1", "[sim]") {
-  run_shard(0, 4, ForwardOrder::twin, 1);
+  run_shard(0, 4, {}, 1);
 }
 TEST_CASE("in any weather nothing is lost, reordered in a twin, altered or needlessly doubled, shard 2", "[sim]") {
-  run_shard(1, 4, ForwardOrder::twin, 1);
+  run_shard(1, 4, {}, 1);
 }
 TEST_CASE("in any weather nothing is lost, reordered in a twin, altered or needlessly doubled, shard 3", "[sim]") {
-  run_shard(2, 4, ForwardOrder::twin, 1);
+  run_shard(2, 4, {}, 1);
 }
 TEST_CASE("in any weather nothing is lost, reordered in a twin, altered or needlessly doubled, shard 4", "[sim]") {
-  run_shard(3, 4, ForwardOrder::twin, 1);
+  run_shard(3, 4, {}, 1);
 }
-TEST_CASE("with forward.order queue the same holds", "[sim]") { run_shard(0, 1, ForwardOrder::queue, 5); }
+TEST_CASE("with forward.order queue the same holds", "[sim]") { run_shard(0, 1, {.order = ForwardOrder::queue}, 5); }
+TEST_CASE("with forward.pipeline only what the cloud refused is ever overtaken", "[sim]") {
+  run_shard(0, 1, {.pipeline = 4}, 5);
+}
+TEST_CASE("with forward.pipeline and order queue the same holds", "[sim]") {
+  run_shard(0, 1, {.order = ForwardOrder::queue, .pipeline = 8}, 10);
+}
+TEST_CASE("with forward.rate the same holds, and everything arrives", "[sim]") {
+  run_shard(0, 1, {.rate = {.messages = 20, .bytes = 8000}}, 10);
+}
 
 }  // namespace twinspool::sim

@@ -44,18 +44,22 @@ class World::SimDialer final : public forward::Dialer {
   World& world_;
 };
 
-World::World(std::uint64_t seed, ForwardOrder order)
+World::World(std::uint64_t seed, const Settings& settings)
     : random_(seed),
       loop_(net::EventLoop::Clock::manual),
       wall_(from_unix_ms(1'800'000'000'000)),
-      oracle_(order == ForwardOrder::queue ? Oracle::Order::whole_queue : Oracle::Order::per_twin,
-              kConnections + forward::kUnrecordedMax),
-      cloud_(loop_, seed + 1,
-             [this](const Telemetry& telemetry, bool answer_lost) { oracle_.taken(telemetry, answer_lost); }) {
+      oracle_(settings.order == ForwardOrder::queue ? Oracle::Order::whole_queue : Oracle::Order::per_twin,
+              kConnections * settings.pipeline + forward::kUnrecordedMax, settings.pipeline > 1),
+      cloud_(loop_, seed + 1, settings.pipeline,
+             {.taken = [this](const Telemetry& telemetry, bool lost) { oracle_.taken(telemetry, lost); },
+              .refused = [this](const std::string& id) { oracle_.refused(id); },
+              .answer_perhaps_lost = [this](const std::string& id) { oracle_.answer_perhaps_lost(id); }}) {
   store_config_.path = dir_.file("queue.db");
   store_config_.min_free = 0;
   forward_config_.endpoint = "https://cloud.invalid";
-  forward_config_.order = order;
+  forward_config_.order = settings.order;
+  forward_config_.pipeline = settings.pipeline;
+  forward_config_.rate = settings.rate;
   forward_config_.connections = kConnections;
   start();
 }
@@ -74,11 +78,17 @@ void World::start() {
                             .boot_id = "boot-" + std::to_string(boots_)});
   ENSURE(spool.has_value());
   spool_ = std::move(*spool);
+  paused_ = false;
+  start_forwarder();
+}
+
+void World::start_forwarder() {
   tokens_ = std::make_unique<forward::NoToken>();
   dialer_ = std::make_unique<SimDialer>(*this);
   forwarder_ = std::make_unique<forward::Forwarder>(
       loop_, *spool_, *dialer_, *tokens_, forward_config_,
       forward::Forwarder::Options{.seed = random_(), .wall_clock = [this] { return wall_; }});
+  if (paused_) forwarder_->pause();
   forwarder_->start();
 }
 
@@ -100,8 +110,17 @@ void World::step() {
     cloud_.delete_twin(random_twin());
   } else if (what <= 980) {
     cloud_.create_twin(random_twin());
-  } else if (what <= 984) {
+  } else if (what <= 982) {
     forwarder_->kick();
+  } else if (what <= 986) {
+    paused_ = !paused_;
+    if (paused_) {
+      forwarder_->pause();
+    } else {
+      forwarder_->resume();
+    }
+  } else if (what <= 988) {
+    reload();
   } else if (what <= 994) {
     crash();
   } else {
@@ -181,12 +200,24 @@ void World::crash() {
   for (const Telemetry& telemetry : std::vector<Telemetry>(unacknowledged_)) append(telemetry);
 }
 
-void World::restart_cleanly() {
+void World::stop_forwarder() {
   settle();
   bool stopped = false;
   forwarder_->stop([&] { stopped = true; });
   for (int i = 0; i < 10 && !stopped; ++i) pass(std::chrono::seconds(1));
   if (!stopped) violations_.push_back("the forwarder did not stop");
+}
+
+// Another forwarder on the same spool, as the daemon does it.
+void World::reload() {
+  stop_forwarder();
+  forwarder_.reset();
+  start_forwarder();
+  oracle_.crashed(queued_ids());  // what was in flight and cut may be sent again
+}
+
+void World::restart_cleanly() {
+  stop_forwarder();
   bool closed = false;
   spool_->flush_and_close([&] { closed = true; });
   settle();
@@ -234,13 +265,15 @@ void World::check_figures() {
   }
   const forward::Forwarder::Stats forwarder = forwarder_->stats();
   if (forwarder.window_messages > forward::kWindowMessagesMax) violations_.push_back("the window outgrew its bound");
-  if (forwarder.in_flight > forward_config_.connections)
+  if (forwarder.in_flight > std::size_t{forward_config_.connections} * forward_config_.pipeline)
     violations_.push_back("more in flight than forward.connections");
 }
 
 void World::heal() {
   cloud_.set_weather(Weather::fair);
   cloud_.create_all_twins();
+  paused_ = false;
+  forwarder_->resume();
   for (int minutes = 0; minutes < 24 * 60; ++minutes) {
     pass(std::chrono::minutes(1));
     if (spool_->stats().queued_messages == 0 && unacknowledged_.empty()) break;

@@ -19,10 +19,15 @@ namespace twinspool::sim {
 
 class World {
  public:
-  World(std::uint64_t seed, ForwardOrder order);
+  struct Settings {
+    ForwardOrder order = ForwardOrder::twin;
+    std::uint32_t pipeline = 1;
+    RateConfig rate;
+  };
+  World(std::uint64_t seed, const Settings& settings);
   ~World();
 
-  void step();  // one thing happens: an application sends, a commit, time, weather, a crash, ...
+  void step();  // one thing happens: an application sends, a commit, time, weather, a pause, a reload, a crash, ...
   void heal();  // all faults end, and the world runs until the queue is empty or a virtual day has passed
 
   // Everything that was found wrong, at the end also what is missing. Empty: the promise held.
@@ -41,6 +46,9 @@ class World {
   void start();
   void crash();
   void restart_cleanly();
+  void reload();
+  void start_forwarder();
+  void stop_forwarder();
   void settle();  // commits and turns until nothing moves without time
   void pass(Duration time);
   void send(int messages);
@@ -68,6 +76,7 @@ class World {
   std::vector<Telemetry> unacknowledged_;  // in the order in which they were sent
   std::uint64_t sent_count_ = 0;
   std::size_t crashes_ = 0;
+  bool paused_ = false;
   std::vector<std::string> violations_;
 };
 

@@ -66,6 +66,8 @@ class Process {
  private:
   Result<std::unique_ptr<Delivery>> make_delivery(const Config& config);
   void begin_delivery(std::unique_ptr<Delivery> delivery);
+  void add_delivery_routes();
+  http::Response delivery_answer(const std::string& message);
   admin::Facts facts();
   void reload();
   void apply_configuration();
@@ -83,6 +85,7 @@ class Process {
   bool ingest_drained_ = false;
   bool replacing_ = false;  // the old forwarder is about to end, and next_delivery_ follows it
   bool clean_ = false;
+  std::optional<WallTime> paused_since_;  // by an operator; outlives a reload, not the process
 
   net::EventLoop loop_;
   net::Timer stop_deadline_{loop_.timers(), [this] { finish(); }};
@@ -113,6 +116,7 @@ Result<void> Process::start() {
   auto admin = admin::AdminServer::listen(loop_, config_.admin, inherited, [this] { return facts(); });
   if (!admin) return tl::unexpected(admin.error());
   admin_ = std::move(*admin);
+  add_delivery_routes();
   for (const std::string& socket : inherited.left())
     log::warn("net.inherited_unused",
               {{"socket", socket}, {"remedy", "the configuration and the socket unit must name the same paths"}});
@@ -156,9 +160,43 @@ void Process::begin_delivery(std::unique_ptr<Delivery> delivery) {
   if (!delivery_) return;
   const auto seed =
       static_cast<std::uint64_t>(wall_now().time_since_epoch().count()) ^ static_cast<std::uint64_t>(getpid()) << 32;
-  delivery_->forwarder = std::make_unique<forward::Forwarder>(loop_, *spool_, *delivery_->dialer, *delivery_->token,
-                                                              config_.forward, seed);
+  delivery_->forwarder =
+      std::make_unique<forward::Forwarder>(loop_, *spool_, *delivery_->dialer, *delivery_->token, config_.forward,
+                                           forward::Forwarder::Options{.seed = seed, .paused_since = paused_since_});
   delivery_->forwarder->start();
+}
+
+http::Response Process::delivery_answer(const std::string& message) {
+  const admin::Condition condition = admin::condition_of(facts());
+  json::Writer out;
+  out.begin_object().key("state").string(admin::to_string(condition.state));
+  out.key("since").string(to_rfc3339(condition.since)).key("message").string(message).end_object();
+  return admin::json_response(200, out.take());
+}
+
+void Process::add_delivery_routes() {
+  admin_->route("POST", "/pause", [this](const http::Request&, const admin::AdminServer::Respond& respond) {
+    if (!paused_since_) {
+      paused_since_ = wall_now();
+      log::warn("forward.paused", {{"remedy", "twinspool resume"}});
+      if (delivery_) delivery_->forwarder->pause();
+    }
+    respond(delivery_answer("paused: messages are accepted and kept, nothing is sent until `twinspool resume`"));
+  });
+  admin_->route("POST", "/resume", [this](const http::Request&, const admin::AdminServer::Respond& respond) {
+    const bool was_paused = paused_since_.has_value();
+    paused_since_.reset();
+    if (was_paused) log::info("forward.resumed", {});
+    if (was_paused && delivery_) delivery_->forwarder->resume();
+    respond(delivery_answer(was_paused ? "resumed" : "it was not paused"));
+  });
+  admin_->route("POST", "/kick", [this](const http::Request&, const admin::AdminServer::Respond& respond) {
+    if (paused_since_)
+      return respond(admin::error_response(409, "Paused", "delivery is paused; `twinspool resume` first"));
+    if (delivery_) delivery_->forwarder->kick();
+    respond(delivery_answer(delivery_ ? "kicked: whatever waited is tried now"
+                                      : "forward.endpoint is empty: there is nothing to try"));
+  });
 }
 
 admin::Facts Process::facts() {

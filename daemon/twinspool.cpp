@@ -45,6 +45,7 @@ void describe(CommandLine& line) {
   add_message_verbs(line);
   add_integrity_verbs(line);
   add_bench_verbs(line);
+  add_delivery_verbs(line);
   app.footer(
       "Examples:\n"
       "  twinspool status\n"

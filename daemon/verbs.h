@@ -30,5 +30,6 @@ CLI::App* add_verb(CommandLine& line, const std::string& name, const std::string
 void add_bench_verbs(CommandLine& line);
 void add_message_verbs(CommandLine& line);    // status, send, and what looks at messages
 void add_integrity_verbs(CommandLine& line);  // check, repair
+void add_delivery_verbs(CommandLine& line);   // pause, resume, kick, explain
 
 }  // namespace twinspool

@@ -176,6 +176,11 @@ Forwarder::Impl::Impl(net::EventLoop& event_loop, Spool& the_spool, Dialer& the_
       pumping_soon(loop, [this] { pump(); }),
       wake_up(loop.timers(), [this] { pump(); }),
       stop_deadline(loop.timers(), [this] { cut(); }) {
+  if (options.paused_since) {
+    paused_ = true;
+    state = State::paused;
+    state_since = *options.paused_since;
+  }
   for (const LaneNote& old : spool.lane_notes_at_start()) old_notes[old.twin] = old.state == "held" ? old.since_ms : 0;
   spool.on_committed([this](std::vector<Message>&& messages) {
     lanes.on_committed(std::move(messages));
@@ -550,7 +555,8 @@ void Forwarder::Impl::cut() {
 // --- what people see ---
 
 std::pair<Forwarder::State, std::string> Forwarder::Impl::condition() const {
-  if (paused_ || stopping_) return {State::paused, {}};
+  if (paused_) return {State::paused, "paused by an operator; `twinspool resume` goes on"};
+  if (stopping_) return {State::paused, "stopping"};
   if (lanes.empty()) return {State::idle, {}};
   if (endpoint.ailing()) return {State::waiting, describe(endpoint.trouble())};
   if (lanes.in_flight() > 0) return {State::delivering, {}};

@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ class Forwarder {
   struct Options {
     std::uint64_t seed = 0;                           // of the jitter
     std::function<WallTime()> wall_clock = wall_now;  // a simulation has its own
+    std::optional<WallTime> paused_since{};           // begins paused, for an operator who paused an earlier forwarder
   };
 
   enum class State : std::uint8_t {

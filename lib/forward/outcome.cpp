@@ -196,6 +196,33 @@ std::string_view to_string(FailureClass failure) {
   return "unknown";
 }
 
+Meaning meaning_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::delivered:
+      return {"the message", "delivered: it leaves the queue"};
+    case Verdict::quarantine:
+      return {"this message", "it goes to the quarantine with body, status, code and text; its twin goes on"};
+    case Verdict::hold_lane:
+      return {
+          "this twin",
+          "its lane is held and tried again with backoff, after forward.not_found_hold its oldest message goes to the "
+          "quarantine; other twins flow"};
+    case Verdict::retry_lane:
+      return {"the service, at this request",
+              "the same message again after a backoff; other twins flow, unless several in a row fail like this"};
+    case Verdict::renew_token:
+      return {"the token", "a new token, once at once, then with backoff; everything is kept and waits"};
+    case Verdict::pause_endpoint:
+      return {"the service", "everything waits as long as Retry-After says and a random while more, then one probe"};
+    case Verdict::hold_endpoint:
+      return {"the endpoint or a proxy on the way",
+              "everything is held and probed slowly until somebody mends it; nothing is dropped"};
+    case Verdict::retry_path:
+      return {"the path", "everything is tried again with backoff, for ever: same bytes, same Message-Id"};
+  }
+  return {};
+}
+
 Outcome classify(const http::Response& answer, const AnswerRules& rules) {
   Outcome outcome;
   outcome.status = answer.status;

@@ -59,6 +59,12 @@ struct AnswerRules {
 Outcome classify(const http::Response& answer, const AnswerRules& rules);
 Outcome classify(const Error& error);
 
+struct Meaning {  // of a verdict, for people
+  std::string_view concerns;
+  std::string_view consequence;
+};
+Meaning meaning_of(Verdict verdict);
+
 // One line that may go into a log or a table: control characters and invalid UTF-8 become '?', cut at a whole
 // character.
 std::string printable(std::string_view text, std::size_t bytes_max);

@@ -51,6 +51,8 @@ class Feed final : public Spool {
   void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {
     ENSURE(false);
   }  // all fits into the window
+  void on_recovered(std::function<void()>) override {}
+  void acknowledge(std::function<void(Result<void>)>) override { ENSURE(false); }
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()>) override { ENSURE(false); }
   const SpoolStats& stats() const override { return stats_; }

@@ -23,8 +23,9 @@ class Forwarding(EndToEnd):
 
         self.daemon.signal(1)
         self.daemon.wait_for_log("config.reloaded")
-        reloaded = self.daemon.status()
-        self.assertEqual((reloaded["state"], reloaded["since"]), ("paused", paused["since"]))
+        # Between the two forwarders there is none for a moment.
+        self.daemon.wait_for_status("the pause, unchanged, after the reload",
+                                    lambda status: (status["state"], status["since"]) == ("paused", paused["since"]))
         self.assertEqual(self.cloud.records(), [])
 
         answer = json.loads(self.verb("resume", "--json").stdout)

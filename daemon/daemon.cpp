@@ -11,9 +11,10 @@
 #include "admin/admin_server.h"
 #include "admin/answers.h"
 #include "config/load.h"
+#include "core_dumps.h"
 #include "forward/forwarder.h"
 #include "forward/network_dialer.h"
-#include "forward/token.h"
+#include "forward/token_sources.h"
 #include "ingest/ingest_server.h"
 #include "net/event_loop.h"
 #include "notify.h"
@@ -47,6 +48,10 @@ Result<void> raise_descriptor_limit(const Config& config) {
                                    std::to_string(wanted) + ": lower them or raise LimitNOFILE");
   }
   return {};
+}
+
+std::uint64_t jitter_seed() {
+  return static_cast<std::uint64_t>(wall_now().time_since_epoch().count()) ^ static_cast<std::uint64_t>(getpid()) << 32;
 }
 
 // What delivers: everything that depends on `forward` and `auth`, so a reload replaces it as one.
@@ -98,6 +103,7 @@ class Process {
 };
 
 Result<void> Process::start() {
+  keep_secrets_out_of_core_dumps(config_);
   if (auto raised = raise_descriptor_limit(config_); !raised) return raised;
   auto inherited = net::InheritedSockets::from_environment();
   auto delivery = make_delivery(config_);
@@ -146,7 +152,13 @@ int Process::run() {
 Result<std::unique_ptr<Delivery>> Process::make_delivery(const Config& config) {
   if (config.forward.endpoint.empty()) return std::unique_ptr<Delivery>();
   auto delivery = std::make_unique<Delivery>();
-  auto token = forward::make_token_source(loop_, config.auth);
+  auto token = forward::make_token_source(loop_, config.auth, config.forward,
+                                          {.make_dialer =
+                                               [this, &config](const forward::DialTarget& target) {
+                                                 return forward::NetworkDialer::create(loop_, target, config.forward);
+                                               },
+                                           .environment = forward::IdentityEnvironment::of_process(),
+                                           .seed = jitter_seed()});
   if (!token) return tl::unexpected(token.error());
   delivery->token = std::move(*token);
   auto dialer = forward::NetworkDialer::create(loop_, config.forward);
@@ -158,11 +170,9 @@ Result<std::unique_ptr<Delivery>> Process::make_delivery(const Config& config) {
 void Process::begin_delivery(std::unique_ptr<Delivery> delivery) {
   delivery_ = std::move(delivery);
   if (!delivery_) return;
-  const auto seed =
-      static_cast<std::uint64_t>(wall_now().time_since_epoch().count()) ^ static_cast<std::uint64_t>(getpid()) << 32;
-  delivery_->forwarder =
-      std::make_unique<forward::Forwarder>(loop_, *spool_, *delivery_->dialer, *delivery_->token, config_.forward,
-                                           forward::Forwarder::Options{.seed = seed, .paused_since = paused_since_});
+  delivery_->forwarder = std::make_unique<forward::Forwarder>(
+      loop_, *spool_, *delivery_->dialer, *delivery_->token, config_.forward,
+      forward::Forwarder::Options{.seed = jitter_seed(), .paused_since = paused_since_});
   delivery_->forwarder->start();
 }
 
@@ -204,6 +214,7 @@ admin::Facts Process::facts() {
           .endpoint = config_.forward.endpoint,
           .capacity_bytes = config_.store.max_size,
           .spool = spool_->stats(),
+          .token = delivery_ ? delivery_->token->status() : forward::TokenStatus{},
           .forwarder = delivery_ ? delivery_->forwarder->stats() : forward::Forwarder::Stats{},
           .ingest = ingest_->stats(),
           .sockets = ingest::IngestServer::sources_of(config_.listen),
@@ -235,6 +246,7 @@ void Process::apply_configuration() {
   if (!delivery) return refused(delivery.error().what);
 
   config_ = *wanted;
+  keep_secrets_out_of_core_dumps(config_);
   log::set_level(log_level(config_.log));
   ingest_->reconfigure(config_.ingest);
   spool_->reconfigure(config_.store);

@@ -61,6 +61,23 @@ void write_upstream(json::Writer& out, const Facts& facts) {
   out.end_object();
 }
 
+void write_token(json::Writer& out, const forward::TokenStatus& token) {
+  const auto seconds_or_null = [&out](const std::optional<Duration>& duration) {
+    if (duration) {
+      out.number(seconds(*duration));
+    } else {
+      out.null();
+    }
+  };
+  out.key("token").begin_object();
+  out.key("kind").string(token.kind).key("state").string(forward::to_string(token.state));
+  out.key("expires_in_seconds");
+  seconds_or_null(token.expires_in);
+  out.key("next_fetch_in_seconds");
+  seconds_or_null(token.next_fetch_in);
+  out.key("last_error").string(token.last_error).end_object();
+}
+
 void write_store(json::Writer& out, const Facts& facts) {
   const SpoolStats& spool = facts.spool;
   out.key("store").begin_object();
@@ -143,6 +160,7 @@ std::string status_json(const Facts& facts, const Condition& condition) {
   out.key("pid").integer(getpid()).key("uptime_seconds").number(seconds(facts.uptime));
   write_queue(out, facts);
   write_upstream(out, facts);
+  write_token(out, facts.token);
   write_store(out, facts);
   write_ingest(out, facts);
   out.key("clock").begin_object().key("synchronized").boolean(facts.clock_synchronized).end_object();

@@ -26,6 +26,7 @@ struct Facts {  // gathered at one moment, on the loop thread
   std::string endpoint;              // empty: collecting only
   std::uint64_t capacity_bytes = 0;  // store.max_size
   SpoolStats spool;
+  forward::TokenStatus token;
   forward::Forwarder::Stats forwarder;
   ingest::IngestServer::Stats ingest;
   std::vector<SourceConfig> sockets;  // in the order of spool.sources

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "config/check_auth.h"
 #include "config/proxy.h"
 #include "config/units.h"
 
@@ -90,9 +91,7 @@ class Checker {
     check_sockets();
     if (config_.store.path.empty()) problem_("store.path", "empty; the path of the database file is accepted");
     check_forward();
-    if (config_.auth.kind == AuthKind::token_file && config_.auth.token_file.empty()) {
-      problem_("auth.token_file", "empty, but auth.kind is token_file; the path of a file with the token is accepted");
-    }
+    check_auth(config_.auth, why_bad_endpoint, problem_);
   }
 
  private:

@@ -31,12 +31,12 @@ class Backoff {
   // For what only a person can mend: between half of retry.max and all of it.
   Duration slow_delay() { return config_.max / 2 + fraction_of(config_.max / 2); }
 
- private:
-  Duration fraction_of(Duration most) {
+  Duration fraction_of(Duration most) {                                  // anywhere from zero up to `most`
     const double share = static_cast<double>(next() >> 11) * 0x1.0p-53;  // [0, 1)
     return Duration(static_cast<Duration::rep>(static_cast<double>(most.count()) * share));
   }
 
+ private:
   std::uint64_t next() {  // splitmix64: the same on every machine, unlike the distributions of <random>
     state_ += 0x9e3779b97f4a7c15;
     std::uint64_t mixed = state_;

@@ -32,13 +32,6 @@ std::string_view without_byte_order_mark(std::string_view text) {
   return text.starts_with(kMark) ? text.substr(kMark.size()) : text;
 }
 
-// A page for people, made by a proxy or a captive portal: the cloud speaks JSON.
-bool is_page(const http::Response& answer) {
-  const std::string_view type = trimmed(answer.headers.get("content-type").value_or(""));
-  return starts_without_case(type, "text/html") || starts_without_case(type, "application/xhtml") ||
-         trimmed(without_byte_order_mark(answer.body)).starts_with('<');
-}
-
 // --- Retry-After ---
 
 std::optional<Duration> whole_number_of(std::chrono::milliseconds unit, std::string_view text, Duration most) {
@@ -50,7 +43,14 @@ std::optional<Duration> whole_number_of(std::chrono::milliseconds unit, std::str
   return number * unit;
 }
 
-// Seconds since 1970 of an HTTP date in any of its three forms (RFC 9110, 5.6.7).
+}  // namespace
+
+bool is_page(const http::Response& answer) {
+  const std::string_view type = trimmed(answer.headers.get("content-type").value_or(""));
+  return starts_without_case(type, "text/html") || starts_without_case(type, "application/xhtml") ||
+         trimmed(without_byte_order_mark(answer.body)).starts_with('<');
+}
+
 std::optional<std::int64_t> http_date(std::string_view text) {
   const std::string date(trimmed(text).substr(0, 64));
   char month_name[4] = {};
@@ -104,6 +104,8 @@ Duration retry_after(const http::Headers& headers, const AnswerRules& rules) {
 }
 
 // --- what the cloud says ---
+
+namespace {
 
 void describe(const http::Response& answer, Outcome& outcome) {
   if (const auto code = answer.headers.get("x-ms-error-code"))

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -64,6 +65,15 @@ struct Meaning {  // of a verdict, for people
   std::string_view consequence;
 };
 Meaning meaning_of(Verdict verdict);
+
+// A page for people, made by a proxy or a captive portal: the cloud and the token endpoints speak JSON.
+bool is_page(const http::Response& answer);
+
+// What retry-after-ms, x-ms-retry-after-ms or Retry-After ask for, at most retry_after_max; zero: nothing.
+Duration retry_after(const http::Headers& headers, const AnswerRules& rules);
+
+// Seconds since 1970 of an HTTP date in any of its three forms (RFC 9110, 5.6.7).
+std::optional<std::int64_t> http_date(std::string_view text);
 
 // One line that may go into a log or a table: control characters and invalid UTF-8 become '?', cut at a whole
 // character.

@@ -3,18 +3,31 @@
 // Loop thread. A token appears in the Authorization header and nowhere else: no log, no status, no error text.
 #pragma once
 
-#include <sys/stat.h>
-
+#include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
-#include "config/config.h"
-#include "net/event_loop.h"
 #include "util/error.h"
+#include "util/time.h"
 
 namespace twinspool::forward {
+
+struct TokenStatus {  // for people; never the token itself
+  enum class State : std::uint8_t {
+    none,      // there is none, and none was looked for yet; with auth.kind none for good
+    valid,     // there is one that may be sent
+    fetching,  // the first one is on its way
+    failing,   // there is none that may be sent, last_error says why
+  };
+  std::string_view kind = "none";  // auth.kind
+  State state = State::none;
+  std::optional<Duration> expires_in;  // of a token whose end is known
+  std::optional<Duration> next_fetch_in;
+  std::string last_error;  // of the newest attempt, also while an older token is still good
+};
+std::string_view to_string(TokenStatus::State state);
 
 class TokenSource {
  public:
@@ -27,47 +40,15 @@ class TokenSource {
 
   // The cloud answered 401 to this token: the next get() brings a new one, if there is a new one to be had.
   virtual void refused(const std::string& token) = 0;
+
+  virtual TokenStatus status() const { return {}; }
 };
-
-// Errc::invalid for a kind that this version does not have. The file of token_file may still be missing: that is an
-// error of get(), which ends by itself once the file is there.
-Result<std::unique_ptr<TokenSource>> make_token_source(net::EventLoop& loop, const AuthConfig& config);
-
-constexpr std::size_t kTokenFileBytesMax = 64 * 1024;
 
 // auth.kind none
 class NoToken final : public TokenSource {
  public:
   void get(Got got) override { got(std::string()); }
   void refused(const std::string&) override {}
-};
-
-// auth.kind token_file: one line of visible ASCII, white space around it is dropped, that others than owner and group
-// may neither read nor write. Looked at when a token is asked for, at most once a second, and read again when its
-// inode, size or time changed, or at once after a 401.
-class TokenFile final : public TokenSource {
- public:
-  TokenFile(net::EventLoop& loop, std::string path) : loop_(loop), path_(std::move(path)) {}
-  void get(Got got) override;
-  void refused(const std::string& token) override;
-
- private:
-  struct Mark {  // of the file that was read
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    timespec modified;
-    timespec changed;
-  };
-  void look();
-  Result<std::string> read(Mark& mark) const;
-
-  net::EventLoop& loop_;
-  const std::string path_;
-  std::optional<Mark> mark_;  // nullopt: there is no good token, read the file whatever its times say
-  bool refused_ = false;
-  TimePoint look_again_at_ = TimePoint::min();
-  Result<std::string> token_ = fail(Errc::invalid, "no token was read yet");
 };
 
 }  // namespace twinspool::forward

@@ -175,6 +175,21 @@ std::string upstream_rows(const View& view) {
                                 view.count("lanes.in_flight"), view.count("lanes.waiting"), view.count("lanes.held")));
 }
 
+// Nothing where the cloud wants no token.
+std::string token_rows(const View& view) {
+  if (!view.has_text("token.kind") || view.is("token.kind", "none")) return "";
+  std::string text = view.text("token.kind") + ", " + view.text("token.state");
+  if (view.some("token.expires_in_seconds")) text += ", ends in " + view.seconds("token.expires_in_seconds");
+  if (view.some("token.next_fetch_in_seconds"))
+    text += ", next fetch in " + view.seconds("token.next_fetch_in_seconds");
+  std::string rows = row("Token", text);
+  // "no token: ..." is the state's own reason where everything waits for it.
+  if (view.has_text("token.last_error") && view.text("why").find(view.text("token.last_error")) == std::string::npos) {
+    rows += row("", view.text("token.last_error"));
+  }
+  return rows;
+}
+
 std::string store_rows(const View& view) {
   std::string rows = row("Disk", fmt::format("{} free; queue {} + log {}; a commit takes {:.1f} ms",
                                              view.bytes("store.disk_free_bytes"), view.bytes("store.file_bytes"),
@@ -202,7 +217,8 @@ std::string render_status(const json::Document& status, Colour colour) {
   const View view(status);
   return row("twinspool",
              fmt::format("{}, pid {}, up {}", view.text("version"), view.text("pid"), view.seconds("uptime_seconds"))) +
-         state_rows(view, colour) + queue_rows(view) + upstream_rows(view) + store_rows(view) + ingest_row(view) +
+         state_rows(view, colour) + queue_rows(view) + upstream_rows(view) + token_rows(view) + store_rows(view) +
+         ingest_row(view) +
          row("Clock", view.is("clock.synchronized", "true") ? "synchronized"
                                                             : "NOT known to be synchronized: times may be wrong");
 }

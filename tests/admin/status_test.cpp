@@ -55,6 +55,23 @@ TEST_CASE("the status says what waits of each socket, beside its quota", "[admin
   CHECK(status.integer("ingest.sockets.0.quota_messages") == 0);
 }
 
+TEST_CASE("the token's kind, state, end and newest error are told", "[admin][status]") {
+  Facts facts = delivering();
+  CHECK(parsed(facts).value("token.kind") == "none");
+  CHECK(parsed(facts).value("token.expires_in_seconds") == "null");
+  facts.token = {.kind = "client_secret",
+                 .state = forward::TokenStatus::State::valid,
+                 .expires_in = std::chrono::minutes(5),
+                 .next_fetch_in = std::chrono::seconds(3),
+                 .last_error = "the token endpoint login.test answered HTTP 500"};
+  const json::Document status = parsed(facts);
+  CHECK(status.value("token.kind") == "client_secret");
+  CHECK(status.value("token.state") == "valid");
+  CHECK(std::stod(status.value("token.expires_in_seconds").value()) == 300.0);
+  CHECK(std::stod(status.value("token.next_fetch_in_seconds").value()) == 3.0);
+  CHECK(status.value("token.last_error") == "the token endpoint login.test answered HTTP 500");
+}
+
 TEST_CASE("a clock that was set back makes no negative age", "[admin][status]") {
   Facts facts = delivering();
   facts.now = from_unix_ms(0);

@@ -244,10 +244,6 @@ TEST_CASE("a key whose feature is not there yet is accepted at its default only"
       {"store: {max_age: 1h}", "0"},
       {"store: {when_full: drop_oldest}", "reject"},
       {"store: {keep_delivered: 1h}", "0"},
-      {"auth: {kind: client_secret}", "none or token_file"},
-      {"auth: {kind: managed_identity}", "none or token_file"},
-      {"auth: {tenant: x}", "\"\""},
-      {"auth: {scope: x}", "https://digitaltwins.azure.net/.default"},
       {"log: {format: json}", "text"},
   };
   for (const auto& [yaml, leave] : cases) {

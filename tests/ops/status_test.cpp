@@ -49,6 +49,22 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 
 }  // namespace
 
+TEST_CASE("the token's state is shown where the cloud wants one, and its error where the reason does not have it",
+          "[ops][status]") {
+  const auto with_token = [](const std::string& why, const std::string& token) {
+    std::string text = status("waiting", why);
+    text.insert(text.find("\"store\":"), "\"token\":" + token + ",");
+    return render_status(document(text), Colour::off);
+  };
+  CHECK_FALSE(has(with_token("x", R"({"kind":"none","state":"none"})"), "Token"));
+  const std::string failing = R"({"kind":"client_secret","state":"failing","expires_in_seconds":null,)"
+                              R"("next_fetch_in_seconds":31.0,"last_error":"AADSTS7000215"})";
+  CHECK(has(with_token("x", failing),
+            "Token       client_secret, failing, next fetch in 31s\n            AADSTS7000215\n"));
+  CHECK_FALSE(has(with_token("no token: AADSTS7000215", failing), "            AADSTS7000215"));
+  check_fits(with_token("x", failing));
+}
+
 TEST_CASE("the status says what an operator asks", "[ops][status]") {
   const std::string text = render_status(document(status("waiting", "no route to the cloud")), Colour::off);
   INFO(text);

@@ -5,6 +5,7 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
@@ -29,8 +30,8 @@ using Key = std::unique_ptr<EVP_PKEY, Free<&EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Free<&X509_free>>;
 using File = std::unique_ptr<std::FILE, Free<&std::fclose>>;
 
-Key make_key() {
-  Key key(EVP_EC_gen("P-256"));
+Key make_key(CertificateRequest::Key kind = CertificateRequest::Key::ec) {
+  Key key(kind == CertificateRequest::Key::rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
   ENSURE(key != nullptr);
   return key;
 }
@@ -111,7 +112,7 @@ CertificateAuthority::CertificateAuthority(CertificateAuthority&&) noexcept = de
 CertificateAuthority::~CertificateAuthority() = default;
 
 CertificateFiles CertificateAuthority::issue(const std::string& name, const CertificateRequest& request) {
-  const Key key = make_key();
+  const Key key = make_key(request.key);
   const Certificate made = make_certificate(key.get(), request.common_name, request.valid_from, request.valid_until);
   X509* authority = impl_->certificate.get();
   ENSURE(X509_set_issuer_name(made.get(), X509_get_subject_name(authority)) == 1);

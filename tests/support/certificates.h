@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ struct CertificateFiles {
 };
 
 struct CertificateRequest {
+  enum class Key : std::uint8_t { ec, rsa };  // an RSA key takes its time, and is needed to sign assertions alone
+  Key key = Key::ec;
   std::vector<std::string> hosts = {"localhost"};            // DNS names and IP literals: subject alternative names
   std::string common_name = "stand-in";                      // never enough for a client of ours
   std::chrono::seconds valid_from = std::chrono::hours{-1};  // from now

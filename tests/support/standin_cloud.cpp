@@ -132,7 +132,14 @@ void StandInCloud::on_request(http::ExchangeId exchange, http::Request&& request
 
 std::optional<http::Response> StandInCloud::refusal(const http::Request& request, const Telemetry& telemetry) const {
   if (request.method != "POST") return error_answer(405, "MethodNotAllowed", "Telemetry is sent by POST.");
-  if (!token_.empty() && header_or_empty(request, "Authorization") != "Bearer " + token_) return unauthorized_answer();
+  const std::string authorization = header_or_empty(request, "Authorization");
+  if (token_valid_) {
+    if (!authorization.starts_with("Bearer ") || !token_valid_(std::string_view(authorization).substr(7))) {
+      return unauthorized_answer();
+    }
+  } else if (!token_.empty() && authorization != "Bearer " + token_) {
+    return unauthorized_answer();
+  }
   const std::string version = query_value(request.target, "api-version").value_or("");
   if (std::find(kApiVersions.begin(), kApiVersions.end(), version) == kApiVersions.end()) {
     return error_answer(400, "InvalidArgument", "The api-version '" + version + "' is not supported.");

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <list>
 #include <map>
 #include <memory>
@@ -55,6 +56,8 @@ class StandInCloud final : private http::Server::Handler {
   StandInStats stats() const;
 
   void require_token(std::string token) { token_ = std::move(token); }
+  // Instead of one fixed token: telemetry needs one that `valid` likes; null: that of require_token, if any.
+  void require_issued(std::function<bool(std::string_view token)> valid) { token_valid_ = std::move(valid); }
   // The 404 list. An empty component: the twin itself does not exist; else only that component of it.
   void set_missing(const std::string& twin, const std::string& component, bool missing);
 
@@ -93,6 +96,7 @@ class StandInCloud final : private http::Server::Handler {
   tls::Context context_;
   StandInRecords records_;
   std::string token_;
+  std::function<bool(std::string_view token)> token_valid_;
   FaultPlans faults_;
   std::set<std::pair<std::string, std::string>> missing_;
   StandInStats stats_;

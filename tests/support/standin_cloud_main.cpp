@@ -10,6 +10,7 @@
 #include "support/certificates.h"
 #include "support/standin_cloud.h"
 #include "support/standin_control.h"
+#include "support/standin_identity.h"
 
 namespace {
 
@@ -19,6 +20,7 @@ struct CommandLine {
   std::string directory;
   test::StandInOptions options;
   std::vector<std::string> missing;
+  bool identity = false;
 };
 
 // Whole or not at all: whoever waits for the file never reads half a number.
@@ -43,6 +45,24 @@ void use_certificates(CommandLine& line) {
   authority.issue("server", CertificateRequest::for_hosts({"localhost", "127.0.0.1"}));
 }
 
+// The issuer of tokens beside the cloud, with an application's certificate for it: application.pem and .key.
+Result<std::unique_ptr<test::StandInIdentity>> start_identity(net::EventLoop& loop, test::StandInCloud& cloud,
+                                                              const CommandLine& line) {
+  const std::string& directory = line.directory;
+  auto identity = test::StandInIdentity::start(loop, &cloud,
+                                               {.cert_file = line.options.cert_file,
+                                                .key_file = line.options.key_file,
+                                                .control_path = directory + "/identity.sock"});
+  if (!identity) return identity;
+  CertificateRequest request;
+  request.key = CertificateRequest::Key::rsa;
+  CertificateAuthority authority(directory, "application-ca");
+  (*identity)->issuer().settings.certificate_file = authority.issue("application", request).cert_file;
+  const std::string ports = std::to_string((*identity)->port()) + " " + std::to_string((*identity)->plain_port());
+  if (!write_whole(directory + "/identity-ports", ports + "\n")) return fail(Errc::storage, "cannot write the ports");
+  return identity;
+}
+
 int run(CommandLine& line) {
   const std::string& directory = line.directory;
   net::EventLoop loop;
@@ -56,6 +76,15 @@ int run(CommandLine& line) {
   if (!control) {
     std::cerr << "standin-cloud: " << control.error().what << "\n";
     return 1;
+  }
+  std::unique_ptr<test::StandInIdentity> identity;
+  if (line.identity) {
+    auto started = start_identity(loop, **cloud, line);
+    if (!started) {
+      std::cerr << "standin-cloud: " << started.error().what << "\n";
+      return 1;
+    }
+    identity = std::move(*started);
   }
   const std::string port = std::to_string((*cloud)->port());
   if (!write_whole(directory + "/port", port + "\n")) {
@@ -84,6 +113,9 @@ int main(int argc, char** argv) {
   app.add_option("--port", line.options.port, "Port of the HTTPS server; 0: the kernel's choice")
       ->capture_default_str();
   app.add_option("--token", line.options.token, "Bearer token that telemetry needs; empty: none");
+  app.add_flag("--identity", line.identity,
+               "Also an issuer of tokens: token endpoint and managed identity at the ports in identity-ports, "
+               "application.pem and .key, control identity.sock");
   app.add_option("--missing", line.missing, "Twin that does not exist (repeatable)");
   CLI11_PARSE(app, argc, argv);
   std::signal(SIGPIPE, SIG_IGN);

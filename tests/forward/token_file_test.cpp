@@ -1,4 +1,4 @@
-#include "forward/token.h"
+#include "forward/token_file.h"
 
 #include <sys/stat.h>
 
@@ -106,18 +106,17 @@ TEST_CASE_METHOD(Fixture, "a refused token is looked for at once, a refusal of a
   CHECK(*get(source) == "other");
 }
 
-TEST_CASE_METHOD(Fixture, "no authentication is an empty token", "[forward][token]") {
-  const auto source = make_token_source(loop, AuthConfig{});
-  REQUIRE(source);
-  REQUIRE(get(**source));
-  CHECK(get(**source)->empty());
-}
-
-TEST_CASE_METHOD(Fixture, "a kind that is not there yet, or a file without a name, is refused", "[forward][token]") {
-  AuthConfig config;
-  config.kind = GENERATE(AuthKind::token_file, AuthKind::client_secret, AuthKind::client_certificate,
-                         AuthKind::managed_identity, AuthKind::workload_identity);
-  CHECK_FALSE(make_token_source(loop, config));
+TEST_CASE_METHOD(Fixture, "the status tells a token from a failure, and neither shows the token", "[forward][token]") {
+  TokenFile source(loop, dir.file("token"));
+  CHECK(source.status().state == TokenStatus::State::none);
+  CHECK_FALSE(get(source));
+  CHECK(source.status().state == TokenStatus::State::failing);
+  CHECK(source.status().last_error.find(dir.file("token")) != std::string::npos);
+  write("s3cret");
+  pass(std::chrono::seconds(1));
+  CHECK(get(source));
+  CHECK(source.status().state == TokenStatus::State::valid);
+  CHECK(source.status().last_error.empty());
 }
 
 }  // namespace twinspool::forward

@@ -161,6 +161,7 @@ Result<std::unique_ptr<Delivery>> Process::make_delivery(const Config& config) {
                                            .seed = jitter_seed()});
   if (!token) return tl::unexpected(token.error());
   delivery->token = std::move(*token);
+  if (delivery_ && config.auth == config_.auth) delivery->token->take_over(*delivery_->token);
   auto dialer = forward::NetworkDialer::create(loop_, config.forward);
   if (!dialer) return tl::unexpected(dialer.error());
   delivery->dialer = std::move(*dialer);

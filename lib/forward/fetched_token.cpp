@@ -67,6 +67,13 @@ void FetchedToken::tell(const Result<std::string>& result) {
   for (const Got& got : std::exchange(waiting_, {})) got(told);
 }
 
+void FetchedToken::take_over(const TokenSource& previous) {
+  const auto* old = dynamic_cast<const FetchedToken*>(&previous);
+  if (old == nullptr || attempt_ || !schedule_.take_over(old->schedule_, loop_.now())) return;
+  token_ = old->token_;
+  rearm();
+}
+
 TokenStatus FetchedToken::status() const {
   const TimePoint now = loop_.now();
   TokenStatus status{.kind = kind_, .expires_in = schedule_.expires_in(now), .last_error = last_error_};

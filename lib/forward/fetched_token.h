@@ -26,6 +26,7 @@ class FetchedToken final : public TokenSource {
   void get(Got got) override;
   void refused(const std::string& token) override;
   TokenStatus status() const override;
+  void take_over(const TokenSource& previous) override;
 
  private:
   void begin();

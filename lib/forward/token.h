@@ -42,6 +42,10 @@ class TokenSource {
   virtual void refused(const std::string& token) = 0;
 
   virtual TokenStatus status() const { return {}; }
+
+  // Goes on with the good token that `previous`, a source with the same auth section, may have: a reload while the
+  // token endpoint is down loses nothing.
+  virtual void take_over(const TokenSource& previous) { (void)previous; }
 };
 
 // auth.kind none

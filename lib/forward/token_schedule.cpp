@@ -49,4 +49,16 @@ void TokenSchedule::refused(TimePoint now) {
   due_ = refusals_ == 1 ? soonest : std::max(soonest, now + backoff_.delay(refusals_ - 1));
 }
 
+bool TokenSchedule::take_over(const TokenSchedule& other, TimePoint now) {
+  if (!other.usable(now)) return false;
+  began_at_ = other.began_at_;
+  fetched_at_ = other.fetched_at_;
+  expires_at_ = other.expires_at_;
+  usable_until_ = other.usable_until_;
+  refusals_ = other.refusals_;
+  // What failed before is tried at once: somebody may have mended it.
+  due_ = other.fetching_ || other.failures_ > 0 ? now : other.due_;
+  return true;
+}
+
 }  // namespace twinspool::forward

@@ -47,6 +47,8 @@ class TokenSchedule {
   void fetched(const TokenLifetime& lifetime, TimePoint now);
   void failed(const TokenRetry& retry, TimePoint now);
   void refused(TimePoint now);
+  // Before the first fetch: the other's token is ours from now on. False: it has none that may be sent.
+  bool take_over(const TokenSchedule& other, TimePoint now);
 
  private:
   const Duration refresh_ahead_;

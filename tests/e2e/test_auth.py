@@ -377,6 +377,16 @@ class Auth(EndToEnd):
         self.daemon.signal(signal.SIGHUP)
         self.daemon.wait_until_drained()
 
+    def test_a_reload_while_the_token_endpoint_is_down_goes_on_with_the_good_token(self):
+        self.use_client_secret()
+        self.daemon.start()
+        self.deliver()
+        self.issuer.steer("POST", "/down")
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_for_log("config.reloaded")
+        self.assertEqual(self.deliver()["token"]["state"], "valid")
+        self.assertEqual(self.issuer.stats()["tokens"], 1)
+
     # --- configuration, and what must not be seen ---
 
     def test_a_reload_changes_the_kind(self):

@@ -139,6 +139,34 @@ TEST_CASE_METHOD(Fixture, "a refused token is fetched anew at once, and not give
   CHECK(*got[0] == "two");
 }
 
+TEST_CASE_METHOD(Fixture, "a source that takes over goes on with the good token, and renews it in time",
+                 "[forward][token]") {
+  auto* late_fetch = new FakeFetch;
+  const auto make = [&] {
+    return std::make_unique<FetchedToken>(loop, "client_secret", std::unique_ptr<TokenFetch>(late_fetch),
+                                          TokenSchedule(5min, kRetry, 2));
+  };
+  pass(0s);
+  SECTION("a good one") {
+    succeed("one");
+    const auto late = make();
+    late->take_over(*source);
+    pass(1min);
+    CHECK(late_fetch->begun == 0);
+    late->get([this](Result<std::string> result) { got.push_back(std::move(result)); });
+    REQUIRE(got.size() == 1);
+    CHECK(*got[0] == "one");
+    pass(54min);
+    CHECK(late_fetch->begun == 1);
+  }
+  SECTION("none") {
+    const auto late = make();
+    late->take_over(*source);
+    pass(0s);
+    CHECK(late_fetch->begun == 1);
+  }
+}
+
 TEST_CASE_METHOD(Fixture, "a source that ends gives its attempt up and calls nobody", "[forward][token]") {
   pass(0s);
   get();

@@ -6,6 +6,8 @@ import unittest
 
 from harness import Cloud, EndToEnd
 from proxies import Squid, Tinyproxy, free_port, program
+from test_auth import Identity
+from test_auth import SECRET as CLIENT_SECRET
 
 SECRET = "hunter2-secret"
 
@@ -229,6 +231,46 @@ class Around(ProxyTest):
         self.send_some(0, 1)
         self.assert_all_in_order(1)
         self.assert_no_secret()
+
+
+class Tokens(ProxyTest):
+    """The token endpoint is reached by the same rules as the cloud."""
+
+    def setUp(self):
+        super().setUp()
+        self.issuer = Identity(self.cloud).start()
+        secret = os.path.join(self.directory, "secret")
+        with open(secret, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(CLIENT_SECRET)
+        self.daemon.config["auth"] = {"kind": "client_secret", "tenant": "stand-in-tenant", "client_id": "stand-in-client",
+                                      "client_secret_file": secret, "authority": self.issuer.authority}
+
+    def test_tokens_are_fetched_through_the_proxy_too(self):
+        proxy = self.launch(Tinyproxy, user="gateway", password=SECRET)
+        self.use(proxy.url_with("gateway:wrong-" + SECRET))
+        self.daemon.start()
+        self.send_some(0, 2)
+        # The token comes first: it is what waits for the proxy.
+        self.daemon.wait_for_status("the token to wait for the proxy", lambda s: s["state"] == "waiting" and
+                                    f"the proxy localhost:{proxy.port} refused CONNECT localhost:{self.issuer.port}" in
+                                    s["why"] and "check the user and the password in forward.proxy" in s["why"])
+        self.assertEqual(self.cloud.records(), [])
+        self.assert_no_secret()
+        self.reload(proxy.url_with(f"gateway:{SECRET}"))
+        self.assert_all_in_order(2)
+        self.assertIn(f"CONNECT localhost:{self.issuer.port}", proxy.log())
+        self.assertIn(f"CONNECT 127.0.0.1:{self.cloud.port}", proxy.log())
+        self.assert_no_secret()
+
+    def test_a_token_endpoint_of_no_proxy_is_reached_without_it(self):
+        proxy = self.launch(Tinyproxy)
+        self.use(proxy.url, no_proxy=["localhost"])
+        self.daemon.start()
+        self.send_some(0, 2)
+        self.assert_all_in_order(2)
+        self.assertNotIn("CONNECT localhost:", proxy.log())
+        self.assertIn(f"CONNECT 127.0.0.1:{self.cloud.port}", proxy.log())
 
 
 class Misbehaving(ProxyTest):

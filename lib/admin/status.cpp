@@ -83,6 +83,7 @@ void write_store(json::Writer& out, const Facts& facts) {
   out.key("store").begin_object();
   out.key("path").string(facts.store_path);
   out.key("file_bytes").integer(number(spool.file_bytes)).key("wal_bytes").integer(number(spool.wal_bytes));
+  out.key("wal_held_by_pid").integer(spool.wal_holder);
   out.key("disk_free_bytes").integer(number(spool.disk_free_bytes));
   out.key("commit_typical_ms").number(seconds(spool.sync_typical) * 1000);
   out.key("degraded").string(spool.degraded);

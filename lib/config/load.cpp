@@ -19,8 +19,6 @@ namespace {
 constexpr NotYet kNotYet[] = {
     // clang-format off
     {"admin.http", "\"\""},
-    {"store.max_age", "0"},
-    {"store.when_full", "reject"},
     {"store.keep_delivered", "0"},
     {"log.format", "text"},
     // clang-format on

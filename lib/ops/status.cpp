@@ -196,6 +196,9 @@ std::string store_rows(const View& view) {
                                              view.bytes("store.wal_bytes"), view.number("store.commit_typical_ms")));
   if (view.has_text("store.fault") && view.text("store.fault") != view.text("why"))
     rows += row("Fault", view.text("store.fault"));
+  if (view.has_text("store.wal_held_by_pid") && !view.is("store.wal_held_by_pid", "0"))
+    rows += row("", fmt::format("the WAL grows because process {} reads the database: end its query",
+                                view.text("store.wal_held_by_pid")));
   if (view.is("store.closed_by_space", "true")) rows += row("", "FULL: senders get 507 until there is space again");
   return rows;
 }

@@ -12,7 +12,9 @@ constexpr std::uint32_t kPagesGivenBack = 256;    // 1 MiB a slice
 constexpr std::uint32_t kFreePagesKept = 256;     // for what comes in next
 constexpr std::uint32_t kCheckpointPages = 1000;  // more makes the worst commit slower, fewer the wear higher
 constexpr std::size_t kRecordedPerCommitMax = 4096;
-constexpr std::size_t kRecordedOnFullDiskMax = 64;  // a commit of few pages
+constexpr std::size_t kExpiredPerCommitMax = 4096;
+constexpr std::uint64_t kWalAlarmBytes = 40 * kMiB;  // it keeps up to 32 when it begins anew
+constexpr std::size_t kRecordedOnFullDiskMax = 64;   // a commit of few pages
 constexpr std::size_t kTrimmedPerCommitMin =
     256;  // and twice what is recorded, so that the trace always shrinks to its time
 constexpr std::string_view kRefused = "refused";  // quarantine reasons
@@ -79,6 +81,7 @@ Result<void> Committer::open_store() {
 Result<void> Committer::use_store() {
   reserve_blocks(home_.files().wal, kWalReserveBytes);
   home_.remember_files();
+  wal_readers_.emplace(home_.files().shm);
   digester_ = Digester(store_->digest_key());
   wal_pages_copied_ = 0;
   space_probed_ms_ = INT64_MIN / 2;
@@ -169,6 +172,7 @@ void Committer::probe_space(std::int64_t uptime_ms) {
   wal_bytes_ = file_size(files.wal);
   synced_clock_ = clocks_.synchronized();
   check_files();
+  watch_readers();
   restore_reserve();
 }
 
@@ -176,6 +180,21 @@ void Committer::probe_space(std::int64_t uptime_ms) {
 void Committer::check_files() {
   if (!fault_.empty() || home_.files_are_there()) return;
   set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
+}
+
+// Told once for each reader that makes the WAL grow.
+void Committer::watch_readers() {
+  const pid_t holder = wal_bytes_ > kWalAlarmBytes ? wal_readers_->holder().value_or(0) : 0;
+  if (holder == wal_holder_) return;
+  if (holder != 0)
+    log::warn("store.wal_held",
+              {{"pid", holder},
+               {"program", process_name(holder)},
+               {"wal_bytes", wal_bytes_},
+               {"why", "it reads the database, so the WAL cannot begin anew and grows: end its query"}});
+  else
+    log::info("store.wal_free", {{"pid", wal_holder_}, {"wal_bytes", wal_bytes_}});
+  wal_holder_ = holder;
 }
 
 void Committer::restore_reserve() {
@@ -191,6 +210,7 @@ void Committer::left(std::vector<Finished> finished) {
   const Moment at = now();
   for (Finished& one : finished) {
     leaving_.add(one.sequence);
+    claims_.left(one.sequence);
     departures_.push_back({std::move(one), kRefused, at});  // after a fault they are recorded in the new file
   }
 }
@@ -237,11 +257,17 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
   entries_added_ = 0;
   departures_written_ = 0;
   appended_.clear();
+  if (work.expire) {
+    if (Result<void> expired = expire(at); !expired) return expired;
+  }
   for (Append& append : work.appends) {
     if (Result<void> written = write_append(append, at, outcome); !written) return written;
   }
   if (work.record && !departures_.empty()) {
-    if (Result<void> written = write_departures(at); !written) return written;
+    if (Result<void> written = write_departures(); !written) return written;
+  }
+  if (departures_written_ > 0) {
+    if (Result<void> trimmed = trim_trace(at); !trimmed) return trimmed;
   }
   for (const LaneNote& note : work.notes) {
     if (Result<void> begun = ensure_writing(); !begun) return begun;
@@ -299,6 +325,9 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
   }
   const Figures& figures = store_->figures();
   if (!refused && load.messages > 0) refused = over_quota(append.source, load);
+  if (!refused && load.messages > 0 && config_.when_full == WhenFull::drop_oldest) {
+    if (Result<void> made = make_room(load, at); !made) return made;
+  }
   if (!refused && load.messages > 0)
     refused = gate_.admit(load, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
   if (refused) {
@@ -345,15 +374,70 @@ std::optional<Refused> Committer::over_quota(Source source, const SpaceGate::Loa
   return std::nullopt;
 }
 
-Result<void> Committer::write_departures(const Moment& at) {
+// What has left already makes room first.
+Result<void> Committer::make_room(const SpaceGate::Load& load, const Moment& at) {
+  const auto over = [&] {
+    const Figures& figures = store_->figures();
+    return excess(config_, {figures.queued_messages, figures.queued_bytes}, {load.messages, load.bytes});
+  };
+  std::optional<Excess> wanted = over();
+  if (!wanted || wanted->nothing()) return {};
+  if (Result<void> written = write_departures(); !written) return written;
+  wanted = over();
+  if (wanted->nothing()) return {};
+  Result<std::vector<Store::Departure>> chosen = dropper_.choose_oldest(*store_, leaving_, *wanted, at);
+  if (!chosen) return tl::unexpected(chosen.error());
+  dropped_full_ += chosen->size();
+  return drop(std::move(*chosen), at);
+}
+
+Result<void> Committer::expire(const Moment& at) {
+  if (config_.max_age <= Duration::zero() || reads_wait()) return {};
+  Result<std::vector<Store::Departure>> chosen =
+      dropper_.choose_expired(*store_, leaving_, to_ms(config_.max_age), kExpiredPerCommitMax, at);
+  if (!chosen) return tl::unexpected(chosen.error());
+  expired_ += chosen->size();
+  return drop(std::move(*chosen), at);
+}
+
+// They go with this commit, before what else has left: should it fail, with the next that records.
+Result<void> Committer::drop(std::vector<Store::Departure> chosen, const Moment& at) {
+  if (chosen.empty()) return {};
   if (Result<void> begun = ensure_writing(); !begun) return begun;
-  for (const Store::Departure& departure : departures_) {
-    if (departures_written_ == recorded_max_) break;
+  dropper_.note(chosen, at.uptime_ms);
+  for (const Store::Departure& departure : chosen) leaving_.add(departure.finished.sequence);
+  const auto written = departures_.begin() + static_cast<std::ptrdiff_t>(departures_written_);
+  const std::size_t count = chosen.size();
+  departures_.insert(written, std::make_move_iterator(chosen.begin()), std::make_move_iterator(chosen.end()));
+  for (std::size_t i = 0; i < count; ++i, ++departures_written_) {
+    const Result<bool> removed = store_->remove(departures_[departures_written_]);
+    if (!removed) return tl::unexpected(removed.error());
+  }
+  return {};
+}
+
+std::optional<Duration> Committer::expires_in() {
+  const std::int64_t uptime_ms = clocks_.uptime_ms();
+  dropper_.note_quiet(uptime_ms);
+  if (closed_ || config_.max_age <= Duration::zero() || oldest_.sequence == 0 || !fault_.empty()) return std::nullopt;
+  const Moment now{clocks_.wall_ms(), store_->opened().boot, uptime_ms, synced_clock_};
+  const std::int64_t left_ms = to_ms(config_.max_age) - age_ms(oldest_.accepted, now, store_->opened());
+  return std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0));
+}
+
+Result<void> Committer::write_departures() {
+  if (Result<void> begun = ensure_writing(); !begun) return begun;
+  while (departures_written_ < std::min(recorded_max_, departures_.size())) {
+    const Store::Departure& departure = departures_[departures_written_];
     const Result<bool> removed = store_->remove(departure);
     if (!removed) return tl::unexpected(removed.error());
     if (!*removed) log::warn("store.finished_unknown", {{"sequence", departure.finished.sequence}});
     ++departures_written_;
   }
+  return {};
+}
+
+Result<void> Committer::trim_trace(const Moment& at) {
   return store_->trim_trace(to_ms(config_.dedup_window), at, kTrimmedPerCommitMin + 2 * departures_written_);
 }
 
@@ -367,7 +451,7 @@ void Committer::conclude(Outcome& outcome) {
   if (departures_written_ > 0) {
     const auto written = departures_.begin() + static_cast<std::ptrdiff_t>(departures_written_);
     outcome.recorded = static_cast<std::size_t>(std::count_if(
-        departures_.begin(), written, [](const auto& departure) { return departure.reason != kDamaged; }));
+        departures_.begin(), written, [](const auto& departure) { return departure.reason == kRefused; }));
     departures_.erase(departures_.begin(), written);
     leaving_.clear();
     for (const Store::Departure& departure : departures_) leaving_.add(departure.finished.sequence);
@@ -421,7 +505,7 @@ void Committer::refuse_all(Outcome& outcome, std::size_t count, const Refused& r
 
 // For the status, so an error is for the next read to find.
 void Committer::note_oldest() {
-  const Result<Store::Oldest> oldest = store_->oldest();
+  const Result<Store::Front> oldest = store_->oldest();
   if (oldest) oldest_ = *oldest;
   // Rows and their number are written together. Where only one of them is there, the way to the rows is damaged.
   const std::uint64_t queued = store_->figures().queued_messages;
@@ -517,7 +601,7 @@ SpoolStats Committer::stats() const {
   for (const KnownSource& source : sources_) stats.sources.push_back(figures.waiting(source.number));
   stats.newest = figures.next_sequence - 1;
   stats.oldest = oldest_.sequence;
-  stats.oldest_accepted_ms = oldest_.accepted_ms;
+  stats.oldest_accepted_ms = oldest_.accepted.wall_ms;
   if (reads_wait()) {  // the oldest rows are still to come, and count as queued
     const std::uint64_t to_come = recovery_.still_to_come();
     stats.queued_messages += to_come;
@@ -530,7 +614,10 @@ SpoolStats Committer::stats() const {
   stats.commits = commits_;
   stats.commit_failures = commit_failures_;
   stats.rows_corrupt = rows_corrupt_;
+  stats.expired = expired_;
+  stats.dropped_full = dropped_full_;
   stats.wal_bytes = wal_bytes_;
+  stats.wal_holder = wal_holder_;
   stats.file_bytes = file_bytes_;
   stats.disk_free_bytes = disk_free_bytes_;
   stats.fault = fault_;

@@ -13,14 +13,17 @@
 #include <vector>
 
 #include "config/config.h"
+#include "spool/claims.h"
 #include "spool/clocks.h"
 #include "spool/dedup_window.h"
+#include "spool/dropper.h"
 #include "spool/recovery.h"
 #include "spool/sequence_set.h"
 #include "spool/space.h"
 #include "spool/spool.h"
 #include "spool/store.h"
 #include "spool/store_home.h"
+#include "spool/wal_readers.h"
 
 namespace twinspool {
 
@@ -39,6 +42,7 @@ class Committer {
     std::vector<Append> appends;
     std::vector<LaneNote> notes;
     bool record = false;  // also what has left the queue
+    bool expire = false;  // drop what is over store.max_age
   };
   struct Outcome {
     std::vector<AppendAnswer> answers;  // one an append
@@ -51,8 +55,13 @@ class Committer {
                                                  std::vector<SourceConfig> sources);
 
   // Messages that left the queue: from now on read() passes over them. Recorded by a later commit.
+  // Claims keeps them from being dropped until here.
   void left(std::vector<Finished> finished);
   std::size_t unrecorded() const { return departures_.size(); }
+
+  // How long until the oldest message is over store.max_age; nullopt: never. Also tells the log when drops have ended.
+  std::optional<Duration> expires_in();
+  Claims& claims() { return claims_; }  // from any thread
 
   Outcome commit(Work work);
   Result<ReadResult> read(const ReadRequest& request);
@@ -94,7 +103,11 @@ class Committer {
   Result<void> write_append(Append& append, const Moment& at, Outcome& outcome);
   std::optional<Refused> over_quota(Source source, const SpaceGate::Load& load) const;
   std::size_t record_on_full_disk(Work work, const Moment& at);
-  Result<void> write_departures(const Moment& at);
+  Result<void> make_room(const SpaceGate::Load& load, const Moment& at);
+  Result<void> expire(const Moment& at);
+  Result<void> drop(std::vector<Store::Departure> chosen, const Moment& at);
+  Result<void> write_departures();
+  Result<void> trim_trace(const Moment& at);
   void checkpoint();
   Result<void> ensure_writing();
   void conclude(Outcome& outcome);
@@ -102,6 +115,7 @@ class Committer {
   void give_up_reserve();
   void set_fault(const Error& error);
   void check_files();
+  void watch_readers();
   static void refuse_all(Outcome& outcome, std::size_t count, const Refused& refused);
   void note_oldest();
 
@@ -109,11 +123,14 @@ class Committer {
   SpoolClocks clocks_;
   StoreHome home_;
   Recovery recovery_{home_, clocks_};
+  std::optional<WalReaders> wal_readers_;  // before store_: it must outlive SQLite's use of the files
   std::unique_ptr<Store> store_;
   Digester digester_{DigestKey{}};
   DedupWindow window_;
   std::vector<KnownSource> sources_;  // as open() was given them
   SpaceGate gate_;
+  Claims claims_;
+  Dropper dropper_{claims_};
   std::vector<Store::Departure> departures_;  // not recorded yet, in the order they came
   SequenceSet leaving_;                       // the same, for read(); kept after a fault
   std::size_t recorded_max_;                  // by one commit
@@ -129,10 +146,11 @@ class Committer {
   std::int64_t space_probed_ms_ = INT64_MIN / 2;
   std::uint64_t disk_free_bytes_ = UINT64_MAX, file_bytes_ = 0, wal_bytes_ = 0;
   std::uint32_t wal_pages_copied_ = 0;
+  pid_t wal_holder_ = 0;          // who keeps a grown WAL from beginning anew; 0: nobody
   bool disk_full_noted_ = false;  // in the log: once until an append is stored again
   bool reserve_spent_ = false;    // given up by this process, and not held again since
-  std::uint64_t commits_ = 0, commit_failures_ = 0, rows_corrupt_ = 0;
-  Store::Oldest oldest_;
+  std::uint64_t commits_ = 0, commit_failures_ = 0, rows_corrupt_ = 0, expired_ = 0, dropped_full_ = 0;
+  Store::Front oldest_;
   Figures figures_at_close_;
 };
 

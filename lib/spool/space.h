@@ -31,6 +31,7 @@ class SpaceGate {
     max_bytes_ = limits.max_size;
     max_messages_ = limits.max_messages;
     min_free_ = limits.min_free;
+    drops_ = limits.when_full == WhenFull::drop_oldest;
   }
 
   // nullopt: `load` fits on top of `now`.
@@ -74,13 +75,14 @@ class SpaceGate {
 
   static Refused refused(Refusal why, std::string what) { return Refused{why, std::move(what), kRetryAfter}; }
 
-  static bool over(std::uint64_t held, std::uint64_t more, std::uint64_t limit, bool closed) {
+  bool over(std::uint64_t held, std::uint64_t more, std::uint64_t limit, bool closed) const {
     if (limit == 0) return false;
-    const std::uint64_t room_from = closed ? limit - limit / 20 : limit;
+    const std::uint64_t room_from = closed && !drops_ ? limit - limit / 20 : limit;
     return held + more > room_from;
   }
 
   std::uint64_t max_bytes_ = 0, max_messages_ = 0, min_free_ = 0;
+  bool drops_ = false;  // room is made to measure, so there is nothing to wait for
   bool reserve_spent_ = false;
   bool free_closed_ = false, bytes_closed_ = false, messages_closed_ = false;
   std::int64_t disk_full_until_ms_ = INT64_MIN;

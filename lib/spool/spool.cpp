@@ -106,6 +106,9 @@ class ThreadedSpool final : public Spool {
     enqueue(source, std::move(messages), std::move(done));
   }
 
+  bool claim(Sequence sequence) override { return committer_->claims().claim(sequence); }
+  void release(Sequence sequence) override { committer_->claims().release(sequence); }
+
   void finish(Finished finished) override {
     if (closing_) return;
     turn_.finished.push_back(std::move(finished));
@@ -240,9 +243,10 @@ class ThreadedSpool final : public Spool {
     std::vector<std::function<void(Result<void>)>> acknowledges;
     std::optional<StoreConfig> config;
     bool record = false;
+    bool expire = false;
     bool close = false;  // and nothing is left behind
 
-    bool commits() const { return !appends.empty() || !notes.empty() || record; }
+    bool commits() const { return !appends.empty() || !notes.empty() || record || expire; }
     bool empty() const {
       return !commits() && finished.empty() && reads.empty() && acknowledges.empty() && !config && !close;
     }
@@ -285,7 +289,7 @@ class ThreadedSpool final : public Spool {
     const TimePoint appends_at = appends_due_at();
     const std::size_t unrecorded = committer_->unrecorded() + inbox_.finished.size();
     if (unrecorded >= kRecordFrom && !record_failed_) return kNow;
-    return std::min({appends_at, record_at_, background_at()});
+    return std::min({appends_at, record_at_, expire_at_, background_at()});
   }
 
   // The committer counts by the uptime.
@@ -315,6 +319,8 @@ class ThreadedSpool final : public Spool {
     const std::size_t unrecorded = committer_->unrecorded() + round.finished.size();
     const bool enough = unrecorded >= kRecordFrom && !record_failed_;
     round.record = unrecorded > 0 && (enough || inbox_.close || record_at_ <= now);
+    // With Writer::none nothing waits for the time: what is over it goes now.
+    round.expire = now == kNever ? committer_->expires_in() == Duration::zero() : expire_at_ <= now;
     if (unrecorded == 0 && record_at_ <= now) record_at_ = kNever;  // after a fault, or it would be due for ever
     if (!round.appends.empty() || round.record || inbox_.close || now == kNever) {
       for (auto& [twin, note] : inbox_.notes) round.notes.push_back(std::move(note));
@@ -350,6 +356,15 @@ class ThreadedSpool final : public Spool {
     if (round.close) return close();
     committer_->checkpoint_if_due();
     work_behind();
+    plan_expiry(round.expire);
+  }
+
+  void plan_expiry(bool tried) {
+    constexpr Duration kTryAgain = seconds(1);  // what is over its age is on its way to the cloud
+    const std::optional<Duration> in = committer_->expires_in();
+    const bool more = tried && in == Duration::zero() && committer_->stats().expired > expired_;
+    expired_ = committer_->stats().expired;
+    expire_at_ = !in ? kNever : monotonic_now() + (more || !tried ? *in : std::max(*in, kTryAgain));
   }
 
   void answer_reads() {
@@ -381,8 +396,7 @@ class ThreadedSpool final : public Spool {
       done(std::move(result));
     };
     if (committer_->unrecorded() > 0) {  // it may have found damaged rows
-      const std::lock_guard lock(mutex_);
-      if (record_at_ == kNever) record_at_ = monotonic_now() + kRecordWithin;
+      record_soon();
     }
     send(std::move(report));
   }
@@ -398,12 +412,16 @@ class ThreadedSpool final : public Spool {
     }
     work.notes = std::move(round.notes);
     work.record = round.record;
+    work.expire = round.expire;
     const std::size_t appends = work.appends.size();
     const TimePoint begun = monotonic_now();
     report.outcome = committer_->commit(std::move(work));
     const TimePoint ended = monotonic_now();
     const bool synced = report.outcome.synced;
-    if (round.record) schedule_record(report.outcome.recorded > 0, ended);
+    if (round.record)
+      schedule_record(report.outcome.recorded > 0, ended);
+    else if (committer_->unrecorded() > 0)
+      record_soon();
     std::size_t waiting = 0;
     {
       const std::lock_guard lock(mutex_);
@@ -411,6 +429,11 @@ class ThreadedSpool final : public Spool {
     }
     if (synced && appends > 0) pacing_.committed(appends, waiting, ended - begun, ended);
     send(std::move(report));
+  }
+
+  void record_soon() {
+    const std::lock_guard lock(mutex_);
+    if (record_at_ == kNever) record_at_ = monotonic_now() + kRecordWithin;
   }
 
   void schedule_record(bool recorded, TimePoint now) {
@@ -446,6 +469,8 @@ class ThreadedSpool final : public Spool {
   std::unique_ptr<Committer> committer_;  // the writer's, from the start of the thread to its end
   CommitPacing pacing_;                   // the writer's
   bool closed_ = false;                   // the writer's
+  std::uint64_t expired_ = 0;             // the writer's: as of the last look
+  TimePoint expire_at_ = kNever;          // the writer's: when the oldest message is over store.max_age
   std::vector<Read> waiting_reads_;       // the writer's: until all rows are there
 
   std::mutex mutex_;  // guards these

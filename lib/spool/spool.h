@@ -62,7 +62,12 @@ struct Waiting {
 };
 
 struct Finished {  // a message leaves the queue
-  enum class How : std::uint8_t { delivered, quarantined };
+  enum class How : std::uint8_t {
+    delivered,
+    quarantined,
+    expired,  // by the spool itself: store.max_age
+    dropped,  // by the spool itself: store.when_full: drop_oldest
+  };
   Sequence sequence = 0;
   How how = How::delivered;
   int status = 0;             // the cloud's HTTP status, 0 where there was none
@@ -70,6 +75,8 @@ struct Finished {  // a message leaves the queue
   std::string error_message;  // the cloud's or ours, quarantined only; at most kErrorTextBytesMax are kept
   std::uint32_t attempts = 1;
 };
+
+std::string_view to_string(Finished::How how);  // as the trace has it
 
 // A lane that does not flow, noted for operators (view `lanes`) and for the daemon's next start. Best effort: written
 // with the next commit.
@@ -108,7 +115,9 @@ struct SpoolStats {
   std::int64_t oldest_accepted_ms = 0;
   // of this process
   std::uint64_t commits = 0, commit_failures = 0, rows_corrupt = 0;
+  std::uint64_t expired = 0, dropped_full = 0;  // by store.max_age; by store.when_full: drop_oldest
   std::uint64_t wal_bytes = 0, file_bytes = 0, disk_free_bytes = 0;
+  int wal_holder = 0;                  // a process whose open query keeps the WAL from beginning anew; 0: nobody
   std::size_t inbox_messages = 0;      // appends that wait or are being committed
   std::size_t unrecorded = 0;          // finished messages whose record is not on disk yet
   Duration sync_typical{};             // smoothed duration of a commit
@@ -146,6 +155,10 @@ class Spool {
   void append_batch(std::vector<Telemetry> messages, BatchAppended done) {
     append_batch(kNoSource, std::move(messages), std::move(done));
   }
+  // A message may be sent only between claim() and finish() or release(): so long no limit drops it. claim() is false
+  // where it was dropped already: it has left the queue.
+  virtual bool claim(Sequence sequence) = 0;
+  virtual void release(Sequence sequence) = 0;
   virtual void finish(Finished finished) = 0;
   virtual void note_lane(LaneNote note) = 0;
   virtual void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) = 0;

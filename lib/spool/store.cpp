@@ -97,6 +97,20 @@ void Figures::left_queue(SourceNumber source, std::uint64_t bytes) {
   sources.clear();
 }
 
+std::string_view to_string(Finished::How how) {
+  switch (how) {
+    case Finished::How::delivered:
+      return "delivered";
+    case Finished::How::quarantined:
+      return "quarantined";
+    case Finished::How::expired:
+      return "expired";
+    case Finished::How::dropped:
+      return "dropped";
+  }
+  return "unknown";
+}
+
 Store::Store(sqlite::Database database) : database_(std::move(database)) {}
 
 Result<std::unique_ptr<Store>> Store::open(const std::string& path, bool is_new, const SpoolClocks& clocks) {
@@ -186,7 +200,7 @@ Result<void> Store::prepare_statements() {
         Prepared{&s.trim_trace, sql::trim_trace}, Prepared{&s.newest_of_trace, sql::newest_of_trace},
         Prepared{&s.put_note, sql::put_note}, Prepared{&s.delete_note, sql::delete_note},
         Prepared{&s.put_figures, sql::put_figures}, Prepared{&s.read_messages, sql::read_messages},
-        Prepared{&s.oldest_message, sql::oldest_message}}) {
+        Prepared{&s.front_messages, sql::front_messages}}) {
     Result<sqlite::Statement> prepared = database_.prepare(text);
     if (!prepared) return tl::unexpected(prepared.error());
     *statement = std::move(*prepared);
@@ -254,7 +268,7 @@ Result<void> Store::check_figures() {
     if (!found) return tl::unexpected(found.error());
     newest = std::max(newest, as_unsigned(*found));
   }
-  const Result<Oldest> oldest = this->oldest();
+  const Result<Front> oldest = this->oldest();
   if (!oldest) return tl::unexpected(oldest.error());
   const std::uint64_t span = oldest->sequence == 0 ? 0 : newest - oldest->sequence + 1;
   const bool counted = (oldest->sequence == 0) == (figures_.queued_messages == 0) && figures_.queued_messages <= span;
@@ -388,7 +402,7 @@ Result<void> Store::append(const Telemetry& telemetry, const Arrival& arrival, M
 
 Result<bool> Store::remove(const Departure& departure) {
   const Finished& finished = departure.finished;
-  const bool delivered = finished.how == Finished::How::delivered;
+  const bool quarantined = finished.how == Finished::How::quarantined;
   sqlite::Statement& row = statements_.take_message;
   const sqlite::ResetAtEnd ends(row);
   const Result<bool> there = row.bind(1, finished.sequence).step();
@@ -408,12 +422,12 @@ Result<bool> Store::remove(const Departure& departure) {
                           .bind(10, departure.at.boot)
                           .bind(11, departure.at.uptime_ms)
                           .bind(12, departure.at.clock_synced)
-                          .bind(13, std::string_view(delivered ? "delivered" : "quarantined"))
+                          .bind(13, to_string(finished.how))
                           .bind(14, finished.status)
                           .bind(15, row.text(8))
                           .run();
   row.reset();  // the row goes now
-  if (done && !delivered)
+  if (done && quarantined)
     done = statements_.quarantine_message.bind(1, finished.sequence)
                .bind(2, departure.at.wall_ms)
                .bind(3, finished.status)
@@ -425,11 +439,18 @@ Result<bool> Store::remove(const Departure& departure) {
   if (done) done = statements_.delete_message.bind(1, finished.sequence).run();
   if (!done) return tl::unexpected(done.error());
 
-  if (delivered) {
-    ++figures_.delivered;
-  } else {
-    ++figures_.quarantined;
-    ++figures_.quarantine_messages;
+  switch (finished.how) {
+    case Finished::How::delivered:
+      ++figures_.delivered;
+      break;
+    case Finished::How::quarantined:
+      ++figures_.quarantined;
+      ++figures_.quarantine_messages;
+      break;
+    case Finished::How::expired:
+    case Finished::How::dropped:
+      ++figures_.dropped;
+      break;
   }
   figures_.left_queue(source, bytes);
   return true;
@@ -535,12 +556,23 @@ Result<bool> Store::decode(const sqlite::Statement& row, Message& message) {
   return checksum_.of(message.sequence, telemetry) == row.integer(kChecksum);
 }
 
-Result<Store::Oldest> Store::oldest() {
-  sqlite::Statement& row = statements_.oldest_message;
+Result<std::vector<Store::Front>> Store::front(Sequence after, std::size_t rows_max) {
+  sqlite::Statement& row = statements_.front_messages;
   const sqlite::ResetAtEnd ends(row);
-  const Result<bool> there = row.step();
-  if (!there) return tl::unexpected(there.error());
-  return *there ? Oldest{as_unsigned(row.integer(0)), row.integer(1)} : Oldest{};
+  row.bind(1, after).bind(2, rows_max);
+  std::vector<Front> rows;
+  for (;;) {
+    const Result<bool> there = row.step();
+    if (!there) return tl::unexpected(there.error());
+    if (!*there) return rows;
+    rows.push_back({as_unsigned(row.integer(0)), as_unsigned(row.integer(1)), moment_at(row, 2)});
+  }
+}
+
+Result<Store::Front> Store::oldest() {
+  Result<std::vector<Front>> row = front(0, 1);
+  if (!row) return tl::unexpected(row.error());
+  return row->empty() ? Front{} : row->front();
 }
 
 Result<std::vector<LaneNote>> Store::lane_notes() {

@@ -43,7 +43,7 @@ class Store {
  public:
   struct Departure {  // a message leaves the queue
     Finished finished;
-    std::string_view reason;  // quarantined only: refused, checksum
+    std::string_view reason;  // why it was quarantined or dropped
     Moment at;
   };
   struct Arrival {  // what the store notes of a message beside what will be sent
@@ -60,9 +60,10 @@ class Store {
     Moment accepted;
     Moment left;  // for one that is still queued: accepted
   };
-  struct Oldest {
-    Sequence sequence = 0;  // 0: the queue is empty
-    std::int64_t accepted_ms = 0;
+  struct Front {  // a row at the front of the queue
+    Sequence sequence = 0;
+    std::uint64_t bytes = 0;
+    Moment accepted;
   };
 
   // `is_new`: the file is empty and becomes a store. Every setting that durability hangs on is read back.
@@ -93,7 +94,8 @@ class Store {
   // over.
   Result<void> read(const ReadRequest& request, const SequenceSet& leaving, ReadResult& result,
                     std::vector<Sequence>& damaged);
-  Result<Oldest> oldest();
+  Result<std::vector<Front>> front(Sequence after, std::size_t rows_max);  // in sequence order
+  Result<Front> oldest();                                                  // sequence 0: the queue is empty
   Result<std::vector<LaneNote>> lane_notes();
 
   // Newest first, until `visit` returns false.
@@ -116,7 +118,7 @@ class Store {
  private:
   struct Statements {
     sqlite::Statement append_message, take_message, delete_message, quarantine_message, append_trace, front_of_trace,
-        trim_trace, newest_of_trace, put_note, delete_note, put_figures, read_messages, oldest_message;
+        trim_trace, newest_of_trace, put_note, delete_note, put_figures, read_messages, front_messages;
   };
 
   explicit Store(sqlite::Database database);

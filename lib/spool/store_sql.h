@@ -50,7 +50,9 @@ constexpr const char* count_sources =  // a scan: only where the figures are wro
 constexpr const char* read_messages =  // by row number: no index, no sort; order as in Columns
     "SELECT sequence, twin, component, accepted_ms, checksum, message_id, source_time, traceparent, tracestate, body "
     "FROM messages WHERE sequence > ? AND sequence <= ? ORDER BY sequence";
-constexpr const char* oldest_message = "SELECT sequence, accepted_ms FROM messages ORDER BY sequence LIMIT 1";
+constexpr const char* front_messages =
+    "SELECT sequence, bytes, accepted_ms, boot, uptime_ms, clock_synced FROM messages WHERE sequence > ? ORDER BY "
+    "sequence LIMIT ?";
 constexpr const char* newest_queued =
     "SELECT twin, component, message_id, body_digest, sequence, accepted_ms, boot, uptime_ms, clock_synced, "
     "accepted_ms, boot, uptime_ms, clock_synced FROM messages ORDER BY sequence DESC";

@@ -44,6 +44,8 @@ class HeldSpool final : public Spool {
     for (Telemetry& message : messages) appended.push_back(std::move(message));
     batches.push_back(std::move(done));
   }
+  bool claim(Sequence) override { return true; }
+  void release(Sequence) override {}
   void finish(Finished) override {}
   void note_lane(LaneNote) override {}
   void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {}

@@ -65,6 +65,8 @@ class FakeSpool final : public Spool {
   void on_unrecorded_fell(std::function<void()> callback) override { unrecorded_fell_ = std::move(callback); }
   void append(Source, Telemetry, Appended) override { ENSURE(false); }
   void append_batch(Source, std::vector<Telemetry>, BatchAppended) override { ENSURE(false); }
+  bool claim(Sequence) override { return true; }
+  void release(Sequence) override {}
   void finish(Finished how) override {
     finished.push_back(how);
     unrecorded_.push_back(std::move(how));

@@ -94,6 +94,7 @@ struct Forwarder::Impl {
 
   void on_answer(ConnectionId id, Result<http::Response> result);
   void apply(const Request& request, const Outcome& outcome, TimePoint now);
+  void put_back(const InFlight& message);  // to be sent again
   void leave(const InFlight& message, Finished::How how, const Outcome& outcome);
   void hold_or_retry(const InFlight& message, const Outcome& outcome, TimePoint now);
   void note(const Message& head, const Lanes::Wait& wait, const Lanes::Waiting& waiting, TimePoint now);
@@ -289,7 +290,8 @@ bool Forwarder::Impl::send_next(TimePoint now) {
   if (ready) dial_more(now);
   const auto lane = lanes.next_to_follow(ready && !may_dial);
   if (!lane) return false;
-  if (why_unsendable(lanes.peek(*lane).telemetry)) {
+  const Message& next = lanes.peek(*lane);
+  if (why_unsendable(next.telemetry) || !spool.claim(next.sequence)) {
     lanes.end_turn(*lane);  // it leaves as soon as it is the head
   } else {
     send(carriers.at(*lane), lanes.follow(*lane), now);
@@ -299,6 +301,11 @@ bool Forwarder::Impl::send_next(TimePoint now) {
 
 void Forwarder::Impl::begin_lane(ConnectionId id, TimePoint now) {
   const InFlight head = lanes.take(now);
+  if (!spool.claim(head.sequence)) {  // a limit of the queue dropped it
+    idle.push_back(id);
+    lanes.finished(head, Lanes::Left::dropped);
+    return;
+  }
   if (const auto why = why_unsendable(lanes.message(head).telemetry)) {
     idle.push_back(id);
     leave(head, Finished::How::quarantined,
@@ -379,7 +386,7 @@ void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) 
     if (stale) close_idle();
     if (unseen || stale) {
       endpoint.withdrawn(request.permit);
-      lanes.put_back(request.message);
+      put_back(request.message);
       return;
     }
   }
@@ -403,9 +410,14 @@ void Forwarder::Impl::apply(const Request& request, const Outcome& outcome, Time
     case Endpoint::Blame::endpoint:
       if (outcome.verdict == Verdict::renew_token && request.token_serial == token_serial) tokens.refused(token);
       if (outcome.verdict == Verdict::retry_path) close_idle();  // they may be as dead as this one
-      lanes.put_back(request.message);
+      put_back(request.message);
       return;
   }
+}
+
+void Forwarder::Impl::put_back(const InFlight& message) {
+  spool.release(message.sequence);
+  lanes.put_back(message);
 }
 
 void Forwarder::Impl::leave(const InFlight& message, Finished::How how, const Outcome& outcome) {
@@ -456,6 +468,7 @@ void Forwarder::Impl::hold_or_retry(const InFlight& message, const Outcome& outc
   // The head may go back to the disk: what is said about it is taken now.
   Message shown{.sequence = head.sequence, .twin = head.twin, .accepted_ms = head.accepted_ms, .telemetry = {}};
   shown.telemetry.twin = head.telemetry.twin;
+  spool.release(head.sequence);
   const Lanes::Waiting waiting = lanes.wait(message, wait, lane_backoff, outcome.retry_after, now);
   if (waiting.worth_a_note) note(shown, wait, waiting, now);
   if (!held || !waiting.just_began) return;
@@ -543,7 +556,7 @@ void Forwarder::Impl::cut() {
   for (auto& [id, connection] : connections) {
     for (const Request& request : connection.requests) {
       endpoint.withdrawn(request.permit);
-      lanes.put_back(request.message);
+      put_back(request.message);
     }
   }
   idle.clear();

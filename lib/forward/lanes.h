@@ -99,7 +99,7 @@ class Lanes {
 
   // How it ended, once for each that went in flight.
   void put_back(const InFlight& sent);  // to be sent again as soon as anything may be sent
-  enum class Left : std::uint8_t { delivered, quarantined };
+  enum class Left : std::uint8_t { delivered, quarantined, dropped };
   void finished(const InFlight& sent, Left left);
 
   // The lane waits, once all it has in flight is answered. Failures are counted until a delivery; what is refused

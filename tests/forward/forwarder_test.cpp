@@ -324,6 +324,24 @@ TEST_CASE_METHOD(Fixture, "a message that cannot be sent unchanged goes to the q
   CHECK(spool.finished.at(0).how == Finished::How::quarantined);
 }
 
+TEST_CASE_METHOD(Fixture, "what a limit of the queue has dropped is not sent, and its lane goes on",
+                 "[forward][forwarder]") {
+  SECTION("one at a time") { config.pipeline = 1; }
+  SECTION("in a pipeline") { config.pipeline = 4; }
+  for (int n = 1; n <= 6; ++n) spool.add("pump", std::to_string(n));
+  cloud.hang_all = true;
+  start();
+  REQUIRE(cloud.ids() == Ids{"1"});  // the others are in memory
+  for (const Sequence sequence : {2, 3, 5}) spool.drop(sequence);
+  cloud.hang_all = false;
+  cloud.answer_hanging();
+  turns(200);
+  CHECK(cloud.ids() == Ids{"1", "4", "6"});
+  CHECK(spool.finished.size() == 3);
+  CHECK(stats().state == Forwarder::State::idle);
+  CHECK(stats().window_messages == 0);
+}
+
 TEST_CASE_METHOD(Fixture, "with a pipeline a twin's next messages go on the same connection without waiting",
                  "[forward][forwarder][pipeline]") {
   config.pipeline = 4;

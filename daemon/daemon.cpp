@@ -10,6 +10,7 @@
 
 #include "admin/admin_server.h"
 #include "admin/answers.h"
+#include "admin/message_routes.h"
 #include "config/load.h"
 #include "core_dumps.h"
 #include "forward/forwarder.h"
@@ -99,6 +100,7 @@ class Process {
   std::unique_ptr<Delivery> next_delivery_;
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<admin::AdminServer> admin_;
+  std::unique_ptr<admin::MessageRoutes> message_routes_;
   std::optional<net::SignalWatcher> on_term_, on_int_, on_hup_;
 };
 
@@ -123,6 +125,7 @@ Result<void> Process::start() {
   if (!admin) return tl::unexpected(admin.error());
   admin_ = std::move(*admin);
   add_delivery_routes();
+  message_routes_ = std::make_unique<admin::MessageRoutes>(loop_, *admin_, *spool_, config_.store.path);
   for (const std::string& socket : inherited.left())
     log::warn("net.inherited_unused",
               {{"socket", socket}, {"remedy", "the configuration and the socket unit must name the same paths"}});

@@ -46,6 +46,7 @@ void describe(CommandLine& line) {
   add_integrity_verbs(line);
   add_bench_verbs(line);
   add_delivery_verbs(line);
+  add_trace_verbs(line);
   app.footer(
       "Examples:\n"
       "  twinspool status\n"

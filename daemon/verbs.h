@@ -31,5 +31,6 @@ void add_bench_verbs(CommandLine& line);
 void add_message_verbs(CommandLine& line);    // status, send, and what looks at messages
 void add_integrity_verbs(CommandLine& line);  // check, repair
 void add_delivery_verbs(CommandLine& line);   // pause, resume, kick, explain
+void add_trace_verbs(CommandLine& line);      // receipt, replay, quarantine, snapshot
 
 }  // namespace twinspool

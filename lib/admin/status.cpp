@@ -43,8 +43,12 @@ void write_queue(json::Writer& out, const Facts& facts) {
   out.key("totals").begin_object();
   out.key("accepted").integer(number(spool.accepted)).key("duplicates").integer(number(spool.duplicates));
   out.key("delivered").integer(number(spool.delivered)).key("quarantined").integer(number(spool.quarantined));
-  out.key("dropped").integer(number(spool.dropped)).end_object();
+  out.key("dropped").integer(number(spool.dropped));
+  out.key("replayed").integer(number(spool.replayed));
+  out.key("retried").integer(number(spool.retried)).end_object();
   out.key("quarantine").begin_object().key("messages").integer(number(spool.quarantine_messages)).end_object();
+  out.key("kept").begin_object().key("messages").integer(number(spool.kept_messages));
+  out.key("bytes").integer(number(spool.kept_bytes)).end_object();
 }
 
 void write_upstream(json::Writer& out, const Facts& facts) {

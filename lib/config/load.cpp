@@ -19,7 +19,6 @@ namespace {
 constexpr NotYet kNotYet[] = {
     // clang-format off
     {"admin.http", "\"\""},
-    {"store.keep_delivered", "0"},
     {"log.format", "text"},
     // clang-format on
 };

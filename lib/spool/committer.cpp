@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "spool/kept.h"
 #include "util/log.h"
 
 namespace twinspool {
@@ -109,7 +110,7 @@ SourceNumber Committer::number_of(Source source) const {
 Committer::Background Committer::work() {
   if (closed_) return Background::none;
   if (recovery_.due_ms() > clocks_.uptime_ms()) {
-    gives_back_ = give_back_space();
+    gives_back_ = trim_kept_for_space() || give_back_space();
     return Background::none;
   }
   const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), synced_clock_};
@@ -141,7 +142,7 @@ Result<void> Committer::rebuild_window() {
   const auto visit = [&](const Store::Known& known) {
     if (age_ms(known.left, opened, opened) >= window_ms) return false;  // what follows is older still
     const std::int64_t age = age_ms(known.accepted, opened, opened);
-    if (age < window_ms)
+    if (age < window_ms && !known.put_back)
       entries.push_back({digester_.digest128({known.twin, known.component, known.message_id}), known.body_digest,
                          known.sequence, opened.uptime_ms + window_ms - age});
     return entries.size() < kDedupEntriesMax;
@@ -206,12 +207,46 @@ void Committer::restore_reserve() {
   gate_.reserve_spent(!reserve.held());
 }
 
+Committer::Outcome Committer::recall(RecallRun& run) {
+  Outcome outcome;
+  const Moment at = now();
+  if (!fault_.empty()) {
+    run.stop(fault_);
+    return outcome;
+  }
+  entries_added_ = departures_written_ = 0;
+  appended_.clear();
+  const auto admit = [&](std::uint64_t bytes) {
+    const Figures& figures = store_->figures();
+    return gate_.admit({1, bytes}, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
+  };
+  const auto body_digest = [&](const Telemetry& message) { return digester_.digest64({message.body}); };
+  Result<void> done = run.step(*store_, admit, body_digest, at, outcome.committed);
+  const bool wrote = done && store_->writing();
+  if (wrote) done = store_->commit();
+  if (!done) {
+    failed(done.error(), at.uptime_ms);
+    run.stop(fault_.empty() ? done.error().what : fault_);
+    return {};
+  }
+  run.committed();
+  if (wrote) conclude(outcome);
+  return outcome;
+}
+
+Sequence Committer::find_recent(const Telemetry& message) {
+  const auto known =
+      window_.find(digester_.digest128({message.twin, message.component, message.message_id}), clocks_.uptime_ms());
+  return known ? known->sequence : 0;
+}
+
 void Committer::left(std::vector<Finished> finished) {
   const Moment at = now();
+  const bool keep = config_.keep_delivered > Duration::zero();
   for (Finished& one : finished) {
     leaving_.add(one.sequence);
     claims_.left(one.sequence);
-    departures_.push_back({std::move(one), kRefused, at});  // after a fault they are recorded in the new file
+    departures_.push_back({std::move(one), kRefused, at, keep});  // after a fault they are recorded in the new file
   }
 }
 
@@ -267,7 +302,7 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
     if (Result<void> written = write_departures(); !written) return written;
   }
   if (departures_written_ > 0) {
-    if (Result<void> trimmed = trim_trace(at); !trimmed) return trimmed;
+    if (Result<void> trimmed = trim(at); !trimmed) return trimmed;
   }
   for (const LaneNote& note : work.notes) {
     if (Result<void> begun = ensure_writing(); !begun) return begun;
@@ -437,8 +472,31 @@ Result<void> Committer::write_departures() {
   return {};
 }
 
-Result<void> Committer::trim_trace(const Moment& at) {
-  return store_->trim_trace(to_ms(config_.dedup_window), at, kTrimmedPerCommitMin + 2 * departures_written_);
+Result<void> Committer::trim(const Moment& at) {
+  const std::size_t rows_max = kTrimmedPerCommitMin + 2 * departures_written_;
+  if (const Result<bool> trimmed = trim_kept(at, rows_max); !trimmed) return tl::unexpected(trimmed.error());
+  return store_->trim_trace(to_ms(std::max(config_.dedup_window, config_.keep_delivered)), at, rows_max);
+}
+
+Result<bool> Committer::trim_kept(const Moment& at, std::size_t rows_max) {
+  return store_->trim_kept(to_ms(config_.keep_delivered), kept_bytes_max(config_, gate_.closed_by_disk()), at,
+                           rows_max);
+}
+
+bool Committer::trim_kept_for_space() {
+  if (closed_ || !fault_.empty() || reads_wait() || !gate_.closed_by_disk() || store_->figures().kept_messages == 0)
+    return false;
+  const Moment at = now();
+  entries_added_ = departures_written_ = 0;
+  Result<void> done = store_->begin();
+  Result<bool> more = false;
+  if (done) {
+    more = trim_kept(at, kTrimmedPerCommitMin);
+    done = more ? store_->commit() : tl::unexpected(more.error());
+  }
+  if (done) return *more;
+  failed(done.error(), at.uptime_ms);
+  return false;
 }
 
 // The transaction is durable: what it wrote is now true for readers and callers.
@@ -597,6 +655,10 @@ SpoolStats Committer::stats() const {
   stats.quarantined = figures.quarantined;
   stats.dropped = figures.dropped;
   stats.quarantine_messages = figures.quarantine_messages;
+  stats.replayed = figures.replayed;
+  stats.retried = figures.retried;
+  stats.kept_messages = figures.kept_messages;
+  stats.kept_bytes = figures.kept_bytes;
   stats.sources.reserve(sources_.size());
   for (const KnownSource& source : sources_) stats.sources.push_back(figures.waiting(source.number));
   stats.newest = figures.next_sequence - 1;

@@ -17,6 +17,7 @@
 #include "spool/clocks.h"
 #include "spool/dedup_window.h"
 #include "spool/dropper.h"
+#include "spool/recall.h"
 #include "spool/recovery.h"
 #include "spool/sequence_set.h"
 #include "spool/space.h"
@@ -64,6 +65,8 @@ class Committer {
   Claims& claims() { return claims_; }  // from any thread
 
   Outcome commit(Work work);
+  Outcome recall(RecallRun& run);  // a slice; its messages are in Outcome::committed
+  Sequence find_recent(const Telemetry& message);
   Result<ReadResult> read(const ReadRequest& request);
   void checkpoint_if_due();  // between commits, after their answers
   // What goes on behind, a slice a call: recovery, and giving back space. After every commit, and at due_ms() of the
@@ -95,6 +98,7 @@ class Committer {
   // A drained file keeps its size, so a disk that the queue filled would stay full for ever: while the disk keeps the
   // gate shut, free pages at the end of the file go back to the file system. False: nothing more to give now.
   bool give_back_space();
+  bool trim_kept_for_space();  // before that: what is kept for a replay gives way first, a slice a call
   Moment now();
   void probe_space(std::int64_t uptime_ms);
   void restore_reserve();
@@ -107,7 +111,8 @@ class Committer {
   Result<void> expire(const Moment& at);
   Result<void> drop(std::vector<Store::Departure> chosen, const Moment& at);
   Result<void> write_departures();
-  Result<void> trim_trace(const Moment& at);
+  Result<void> trim(const Moment& at);
+  Result<bool> trim_kept(const Moment& at, std::size_t rows_max);
   void checkpoint();
   Result<void> ensure_writing();
   void conclude(Outcome& outcome);

@@ -29,6 +29,10 @@ CREATE TABLE figures(             -- running, rewritten with every commit
   quarantined         INTEGER NOT NULL,
   dropped             INTEGER NOT NULL,
   quarantine_messages INTEGER NOT NULL,
+  replayed            INTEGER NOT NULL,  -- of accepted: put back from kept_messages
+  retried             INTEGER NOT NULL,  -- of accepted: put back from the quarantine
+  kept_messages       INTEGER NOT NULL,
+  kept_bytes          INTEGER NOT NULL,
   sources             TEXT NOT NULL  -- what is queued of each, [[source, messages, bytes], ...]: on this page, because a
                                      -- second one would cost every small commit 4 KiB
 ) STRICT;
@@ -66,6 +70,8 @@ CREATE TABLE messages(
   bytes        INTEGER NOT NULL,  -- what it weighs against store.max_size
   body_digest  INTEGER NOT NULL,  -- keyed, of the deduplication window
   checksum     INTEGER NOT NULL,  -- over what will be sent, and the sequence
+  replay_of    INTEGER NOT NULL,  -- the sequence under which it was delivered before; 0: no replay
+  retry_of     INTEGER NOT NULL,  -- the sequence under which it was quarantined before; 0: no retry
   message_id   TEXT NOT NULL,
   source_time  TEXT NOT NULL,
   traceparent  TEXT NOT NULL,
@@ -87,9 +93,33 @@ CREATE TABLE trace(               -- of messages that left the queue, in the ord
   boot              INTEGER NOT NULL,
   uptime_ms         INTEGER NOT NULL,
   clock_synced      INTEGER NOT NULL,
-  outcome           TEXT NOT NULL, -- delivered, quarantined
+  outcome           TEXT NOT NULL, -- delivered, quarantined, expired, dropped
   status            INTEGER NOT NULL,
+  replay_of         INTEGER NOT NULL,
+  retry_of          INTEGER NOT NULL,
   message_id        TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE kept_messages(       -- delivered ones, for a replay, in the order in which they left; store.keep_delivered
+  n            INTEGER PRIMARY KEY,
+  sequence     INTEGER NOT NULL,
+  twin         INTEGER NOT NULL,
+  component    INTEGER NOT NULL,
+  accepted_ms  INTEGER NOT NULL,
+  bytes        INTEGER NOT NULL,
+  checksum     INTEGER NOT NULL,
+  retry_of     INTEGER NOT NULL,
+  body_digest  INTEGER NOT NULL,
+  delivered_ms INTEGER NOT NULL,
+  boot         INTEGER NOT NULL,  -- when it was delivered
+  uptime_ms    INTEGER NOT NULL,
+  clock_synced INTEGER NOT NULL,
+  status       INTEGER NOT NULL,
+  message_id   TEXT NOT NULL,
+  source_time  TEXT NOT NULL,
+  traceparent  TEXT NOT NULL,
+  tracestate   TEXT NOT NULL,
+  body         TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE quarantined_messages(
@@ -104,6 +134,8 @@ CREATE TABLE quarantined_messages(
   bytes          INTEGER NOT NULL,
   body_digest    INTEGER NOT NULL,
   checksum       INTEGER NOT NULL,
+  replay_of      INTEGER NOT NULL,
+  retry_of       INTEGER NOT NULL,
   quarantined_ms INTEGER NOT NULL,
   status         INTEGER NOT NULL, -- the cloud's, 0: none
   attempts       INTEGER NOT NULL,
@@ -143,7 +175,9 @@ SELECT m.sequence,
        m.body,
        m.traceparent,
        m.tracestate,
-       coalesce(s.name, '') AS socket
+       coalesce(s.name, '') AS socket,
+       m.replay_of,
+       m.retry_of
 FROM messages m LEFT JOIN twins t ON t.number = m.twin LEFT JOIN components c ON c.number = m.component
      LEFT JOIN source_names s ON s.number = m.source;
 
@@ -176,7 +210,9 @@ SELECT q.sequence,
        q.body,
        q.traceparent,
        q.tracestate,
-       coalesce(s.name, '') AS socket
+       coalesce(s.name, '') AS socket,
+       q.replay_of,
+       q.retry_of
 FROM quarantined_messages q LEFT JOIN twins t ON t.number = q.twin LEFT JOIN components c ON c.number = q.component
      LEFT JOIN source_names s ON s.number = q.source;
 
@@ -187,9 +223,27 @@ SELECT d.sequence,
        d.message_id,
        strftime('%Y-%m-%dT%H:%M:%fZ', d.accepted_ms / 1000.0, 'unixepoch') AS accepted_at,
        strftime('%Y-%m-%dT%H:%M:%fZ', d.at_ms / 1000.0, 'unixepoch') AS delivered_at,
-       d.status
+       d.status,
+       d.replay_of,
+       d.retry_of
 FROM trace d LEFT JOIN twins t ON t.number = d.twin LEFT JOIN components c ON c.number = d.component
 WHERE d.outcome = 'delivered';
+
+CREATE VIEW kept AS
+SELECT k.sequence,
+       coalesce(t.name, '') AS twin,
+       coalesce(c.name, '') AS component,
+       k.message_id,
+       k.source_time,
+       strftime('%Y-%m-%dT%H:%M:%fZ', k.accepted_ms / 1000.0, 'unixepoch') AS accepted_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', k.delivered_ms / 1000.0, 'unixepoch') AS delivered_at,
+       k.status,
+       k.bytes,
+       k.body,
+       k.traceparent,
+       k.tracestate,
+       k.retry_of
+FROM kept_messages k LEFT JOIN twins t ON t.number = k.twin LEFT JOIN components c ON c.number = k.component;
 
 CREATE VIEW sources AS            -- what is queued of each socket, so what counts against its quota
 SELECT n.name AS socket, coalesce(w.messages, 0) AS messages, coalesce(w.bytes, 0) AS bytes
@@ -210,6 +264,10 @@ SELECT f.queued_messages,
        f.quarantined,
        f.dropped,
        f.quarantine_messages,
+       f.replayed,
+       f.retried,
+       f.kept_messages,
+       f.kept_bytes,
        f.next_sequence - 1 AS newest_sequence,
        s.store_id,
        strftime('%Y-%m-%dT%H:%M:%fZ', s.created_ms / 1000.0, 'unixepoch') AS created_at

@@ -1,7 +1,7 @@
 // The tables and views of queue.db, and how older files become newer ones.
 //
-// The views (queue, lanes, quarantine, delivered, sources, summary) are an interface for people and scripts: columns
-// may be added to them, never renamed. The tables behind them are ours.
+// The views (queue, lanes, quarantine, delivered, kept, sources, summary) are an interface for people and scripts:
+// columns may be added to them, never renamed. The tables behind them are ours.
 #pragma once
 
 #include <cstdint>

@@ -41,12 +41,24 @@ struct Read {
   ReadDone done;
 };
 
+struct Recalling {
+  RecallRun run;
+  std::function<void(Result<Recalled>)> done;
+};
+
+struct Find {
+  Telemetry message;
+  std::function<void(Sequence)> done;
+};
+
 struct Inbox {  // from the loop to the writer
   std::deque<Append> appends;
   std::vector<Finished> finished;
   std::map<TwinNumber, LaneNote> notes;  // only the newest of a lane matters
   std::vector<Read> reads;
   std::vector<std::function<void(Result<void>)>> acknowledges;
+  std::vector<Recalling> recalls;
+  std::vector<Find> finds;
   std::optional<StoreConfig> config;
   bool close = false;
 };
@@ -136,6 +148,26 @@ class ThreadedSpool final : public Spool {
     hand_over_.post();
   }
 
+  void recall(Recall order, std::function<void(Result<Recalled>)> done) override {
+    if (closing_) return answer_later([done = std::move(done)] { done(fail(Errc::closed, "the queue is closing")); });
+    if (recalls_under_way_ == kRecallsMax)
+      return answer_later([done = std::move(done)] {
+        done(fail(Errc::busy, "as many replays, retries and purges as may wait are under way: try again later"));
+      });
+    ++recalls_under_way_;
+    turn_.recalls.push_back({RecallRun(std::move(order)), [this, done = std::move(done)](Result<Recalled> result) {
+                               --recalls_under_way_;
+                               done(std::move(result));
+                             }});
+    hand_over_.post();
+  }
+
+  void find_recent(Telemetry message, std::function<void(Sequence)> done) override {
+    if (closing_) return answer_later([done = std::move(done)] { done(0); });
+    turn_.finds.push_back({std::move(message), std::move(done)});
+    hand_over_.post();
+  }
+
   void reconfigure(const StoreConfig& config) override {
     turn_.config = config;
     hand_over_.post();
@@ -205,6 +237,8 @@ class ThreadedSpool final : public Spool {
       std::move(turn_.finished.begin(), turn_.finished.end(), std::back_inserter(inbox_.finished));
       std::move(turn_.reads.begin(), turn_.reads.end(), std::back_inserter(inbox_.reads));
       std::move(turn_.acknowledges.begin(), turn_.acknowledges.end(), std::back_inserter(inbox_.acknowledges));
+      std::move(turn_.recalls.begin(), turn_.recalls.end(), std::back_inserter(inbox_.recalls));
+      std::move(turn_.finds.begin(), turn_.finds.end(), std::back_inserter(inbox_.finds));
       for (auto& [twin, note] : turn_.notes) inbox_.notes.insert_or_assign(twin, std::move(note));
       if (turn_.config) inbox_.config = std::move(turn_.config);
       inbox_.close |= turn_.close;
@@ -241,6 +275,8 @@ class ThreadedSpool final : public Spool {
     std::vector<LaneNote> notes;
     std::vector<Read> reads;
     std::vector<std::function<void(Result<void>)>> acknowledges;
+    std::vector<Recalling> recalls;
+    std::vector<Find> finds;
     std::optional<StoreConfig> config;
     bool record = false;
     bool expire = false;
@@ -248,7 +284,8 @@ class ThreadedSpool final : public Spool {
 
     bool commits() const { return !appends.empty() || !notes.empty() || record || expire; }
     bool empty() const {
-      return !commits() && finished.empty() && reads.empty() && acknowledges.empty() && !config && !close;
+      return !commits() && finished.empty() && reads.empty() && acknowledges.empty() && recalls.empty() &&
+             finds.empty() && !config && !close;
     }
   };
 
@@ -277,7 +314,7 @@ class ThreadedSpool final : public Spool {
       const std::lock_guard lock(mutex_);
       round = take(kNever);
     }
-    if (round.empty() && background_at() > monotonic_now()) return false;
+    if (round.empty() && recalls_.empty() && background_at() > monotonic_now()) return false;
     carry_out(std::move(round));
     return true;
   }
@@ -286,6 +323,7 @@ class ThreadedSpool final : public Spool {
   TimePoint due_at() const {
     constexpr TimePoint kNow = TimePoint::min();
     if (!inbox_.reads.empty() || !inbox_.acknowledges.empty() || inbox_.config || inbox_.close) return kNow;
+    if (!inbox_.finds.empty() || !inbox_.recalls.empty() || !recalls_.empty()) return kNow;
     const TimePoint appends_at = appends_due_at();
     const std::size_t unrecorded = committer_->unrecorded() + inbox_.finished.size();
     if (unrecorded >= kRecordFrom && !record_failed_) return kNow;
@@ -312,6 +350,8 @@ class ThreadedSpool final : public Spool {
     round.finished = std::move(inbox_.finished);
     round.reads = std::move(inbox_.reads);
     round.acknowledges = std::exchange(inbox_.acknowledges, {});
+    round.recalls = std::exchange(inbox_.recalls, {});
+    round.finds = std::exchange(inbox_.finds, {});
     round.config = std::exchange(inbox_.config, std::nullopt);
     inbox_.finished.clear();
     inbox_.reads.clear();
@@ -352,7 +392,14 @@ class ThreadedSpool final : public Spool {
     for (Read& read : round.reads) waiting_reads_.push_back(std::move(read));
     answer_reads();
     for (auto& done : round.acknowledges) acknowledge_now(std::move(done));
+    for (Find& find : round.finds) {
+      Report report;
+      report.then = [done = std::move(find.done), known = committer_->find_recent(find.message)] { done(known); };
+      send(std::move(report));
+    }
+    std::move(round.recalls.begin(), round.recalls.end(), std::back_inserter(recalls_));
     if (round.commits()) commit(round);
+    recall(round.close);
     if (round.close) return close();
     committer_->checkpoint_if_due();
     work_behind();
@@ -398,6 +445,27 @@ class ThreadedSpool final : public Spool {
     if (committer_->unrecorded() > 0) {  // it may have found damaged rows
       record_soon();
     }
+    send(std::move(report));
+  }
+
+  // One slice of the oldest recall, so that what else waits has its turn between two; at the end, an answer to all.
+  void recall(bool closing) {
+    if (recalls_.empty()) return;
+    Report report;
+    Recalling& first = recalls_.front();
+    report.outcome = committer_->recall(first.run);
+    if (closing)
+      for (Recalling& one : recalls_)
+        if (!one.run.ended()) one.run.stop("the daemon is shutting down");
+    std::vector<std::function<void()>> answers;
+    while (!recalls_.empty() && recalls_.front().run.ended()) {
+      answers.push_back(
+          [done = std::move(recalls_.front().done), result = recalls_.front().run.result()] { done(result); });
+      recalls_.pop_front();
+    }
+    report.then = [answers = std::move(answers)] {
+      for (const auto& answer : answers) answer();
+    };
     send(std::move(report));
   }
 
@@ -472,6 +540,7 @@ class ThreadedSpool final : public Spool {
   std::uint64_t expired_ = 0;             // the writer's: as of the last look
   TimePoint expire_at_ = kNever;          // the writer's: when the oldest message is over store.max_age
   std::vector<Read> waiting_reads_;       // the writer's: until all rows are there
+  std::deque<Recalling> recalls_;         // the writer's: the first one is under way
 
   std::mutex mutex_;  // guards these
   std::condition_variable work_;
@@ -485,6 +554,7 @@ class ThreadedSpool final : public Spool {
   SpoolStats stats_;
   Inbox turn_;
   std::size_t inbox_bytes_ = 0;
+  std::size_t recalls_under_way_ = 0;
   bool closing_ = false;
   std::vector<std::function<void()>> answers_;
   std::function<void()> on_closed_;

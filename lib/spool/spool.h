@@ -104,14 +104,38 @@ struct ReadResult {
   bool reached_end = false;       // no committed row behind scanned_through, within `through`
 };
 
+// What an operator does with messages that left the queue (spool/recall.h).
+struct Recall {
+  enum class What : std::uint8_t {
+    replay,  // delivered and kept messages go to the tail again; they stay kept
+    retry,   // quarantined ones go to the tail again
+    purge,   // quarantined ones go for ever
+  };
+  What what = What::replay;
+  std::string twin;                   // replay; empty: of every twin
+  std::int64_t since_ms = 0;          // replay: delivered from then,
+  std::int64_t until_ms = INT64_MAX;  // and before then; wall clock
+  std::vector<Sequence> sequences;    // retry, purge: these; empty: all that are there
+};
+constexpr std::size_t kRecallsMax = 8;  // that wait or run; Errc::busy above
+struct Recalled {
+  std::uint64_t messages = 0, bytes = 0;  // done with, and durably
+  std::uint64_t damaged = 0;              // passed over: their checksum is wrong, so they are never sent
+  std::uint64_t unknown = 0;              // sequences that are not there
+  std::string stopped;                    // not empty: it ended early, and why
+  std::int64_t stopped_at_ms = 0;         // replay, for want of room: when the first one left out was delivered
+};
+
 struct SpoolStats {
   // running figures, persisted with every commit: accepted == queued + delivered + quarantined + dropped, always
   std::uint64_t queued_messages = 0, queued_bytes = 0;
   std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
-  std::uint64_t quarantine_messages = 0;  // in the table now
-  std::vector<Waiting> sources;           // what is queued of each source that open() was given, in that order
-  Sequence newest = 0;                    // last sequence given
-  Sequence oldest = 0;                    // 0: the queue is empty
+  std::uint64_t quarantine_messages = 0;            // in the table now
+  std::uint64_t replayed = 0, retried = 0;          // of accepted: what an operator put back counts as accepted again
+  std::uint64_t kept_messages = 0, kept_bytes = 0;  // delivered, and kept for a replay
+  std::vector<Waiting> sources;  // what is queued of each source that open() was given, in that order
+  Sequence newest = 0;           // last sequence given
+  Sequence oldest = 0;           // 0: the queue is empty
   std::int64_t oldest_accepted_ms = 0;
   // of this process
   std::uint64_t commits = 0, commit_failures = 0, rows_corrupt = 0;
@@ -161,6 +185,9 @@ class Spool {
   virtual void release(Sequence sequence) = 0;
   virtual void finish(Finished finished) = 0;
   virtual void note_lane(LaneNote note) = 0;
+  virtual void recall(Recall order, std::function<void(Result<Recalled>)> done) = 0;
+  // The sequence that the deduplication window has for such a message; 0: it knows none.
+  virtual void find_recent(Telemetry message, std::function<void(Sequence)> done) = 0;
   virtual void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) = 0;
 
   // Rows came to light that lie before those already read (a damaged file was salvaged): who reads must begin anew.

@@ -20,8 +20,9 @@ Errc code_of(sqlite3* connection) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
     case SQLITE_NOMEM:
-    case SQLITE_INTERRUPT:
       return Errc::busy;
+    case SQLITE_INTERRUPT:
+      return Errc::timeout;
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -173,6 +174,14 @@ Result<bool> Database::powersafe_overwrite() {
   if (sqlite3_file_control(connection_.get(), "main", SQLITE_FCNTL_POWERSAFE_OVERWRITE, &in_force) != SQLITE_OK)
     return fail(Errc::storage, "the file layer does not tell whether it relies on powersafe overwrite");
   return in_force != 0;
+}
+
+void Database::interrupt_when(std::function<bool()> stop) {
+  constexpr int kStepsBetween = 10'000;
+  interrupt_ = std::make_unique<std::function<bool()>>(std::move(stop));
+  sqlite3_progress_handler(
+      connection_.get(), kStepsBetween,
+      [](void* asked) { return (*static_cast<std::function<bool()>*>(asked))() ? 1 : 0; }, interrupt_.get());
 }
 
 std::int64_t Database::changes() const { return sqlite3_changes64(connection_.get()); }

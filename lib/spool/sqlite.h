@@ -4,12 +4,14 @@
 //   Errc::full     the disk (or the page limit) is full: nothing was changed, later may succeed
 //   Errc::busy     another connection holds the lock, or there was no memory: nothing was changed, later may succeed
 //   Errc::invalid  a file cannot be opened or written (permissions): nothing was changed, trying again does not help
+//   Errc::timeout  interrupt_when() said so: nothing was changed
 //   Errc::storage  an I/O error: nothing later on this connection may be trusted to be durable
 //   Errc::corrupt  the file is damaged, or holds what it cannot hold: the same
 #pragma once
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -71,6 +73,9 @@ class Database {
   Result<std::int64_t> integer(const std::string& sql);  // first column of the first row; 0 where there is none
   Result<std::string> text(const std::string& sql);
 
+  // Asked every few thousand steps of a statement, which ends with Errc::timeout once `stop` returns true.
+  void interrupt_when(std::function<bool()> stop);
+
   Result<bool> powersafe_overwrite();  // as in force, not as asked for
   std::int64_t changes() const;        // of the last statement
   std::int64_t last_insert_rowid() const;
@@ -89,7 +94,8 @@ class Database {
   Error error(std::string_view doing) const;
 
   std::unique_ptr<sqlite3, Close> connection_;
-  std::unique_ptr<std::uint32_t> wal_pages_;  // its own memory: SQLite holds the address
+  std::unique_ptr<std::function<bool()>> interrupt_;  // its own memory: SQLite holds the address
+  std::unique_ptr<std::uint32_t> wal_pages_;          // its own memory: SQLite holds the address
 };
 
 // BEGIN IMMEDIATE … COMMIT; what is not committed when it goes is rolled back.

@@ -196,11 +196,12 @@ Result<void> Store::prepare_statements() {
   for (const auto& [statement, text] :
        {Prepared{&s.append_message, sql::append_message}, Prepared{&s.take_message, sql::take_message},
         Prepared{&s.delete_message, sql::delete_message}, Prepared{&s.quarantine_message, sql::quarantine_message},
-        Prepared{&s.append_trace, sql::append_trace}, Prepared{&s.front_of_trace, sql::front_of_trace},
-        Prepared{&s.trim_trace, sql::trim_trace}, Prepared{&s.newest_of_trace, sql::newest_of_trace},
-        Prepared{&s.put_note, sql::put_note}, Prepared{&s.delete_note, sql::delete_note},
-        Prepared{&s.put_figures, sql::put_figures}, Prepared{&s.read_messages, sql::read_messages},
-        Prepared{&s.front_messages, sql::front_messages}}) {
+        Prepared{&s.keep_message, sql::keep_message}, Prepared{&s.front_of_kept, sql::front_of_kept},
+        Prepared{&s.trim_kept, sql::trim_kept}, Prepared{&s.append_trace, sql::append_trace},
+        Prepared{&s.front_of_trace, sql::front_of_trace}, Prepared{&s.trim_trace, sql::trim_trace},
+        Prepared{&s.newest_of_trace, sql::newest_of_trace}, Prepared{&s.put_note, sql::put_note},
+        Prepared{&s.delete_note, sql::delete_note}, Prepared{&s.put_figures, sql::put_figures},
+        Prepared{&s.read_messages, sql::read_messages}, Prepared{&s.front_messages, sql::front_messages}}) {
     Result<sqlite::Statement> prepared = database_.prepare(text);
     if (!prepared) return tl::unexpected(prepared.error());
     *statement = std::move(*prepared);
@@ -247,14 +248,14 @@ Result<void> Store::load_figures() {
   const Result<bool> there = get->step();
   if (!there) return tl::unexpected(there.error());
   if (!*there) {
-    Result<void> made = database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, '[]')");
+    Result<void> made = database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '[]')");
     return made ? check_figures() : made;
   }
   const auto figure = [&](int column) { return as_unsigned(get->integer(column)); };
-  figures_ =
-      Figures{figure(0), figure(1), figure(2), figure(3), figure(4), figure(5), figure(6), figure(7), figure(8), {}};
+  figures_ = Figures{figure(0), figure(1), figure(2), figure(3),  figure(4),  figure(5),  figure(6),
+                     figure(7), figure(8), figure(9), figure(10), figure(11), figure(12), {}};
   // Text that is no JSON is damage, and check_figures() finds that the sources do not add up.
-  (void)load_sources(sql::parse_sources, get->text(9));
+  (void)load_sources(sql::parse_sources, get->text(13));
   get->reset();
   return check_figures();
 }
@@ -274,6 +275,7 @@ Result<void> Store::check_figures() {
   const bool counted = (oldest->sequence == 0) == (figures_.queued_messages == 0) && figures_.queued_messages <= span;
   const bool reconciled =
       figures_.accepted == figures_.queued_messages + figures_.delivered + figures_.quarantined + figures_.dropped;
+  if (Result<void> kept = check_kept(); !kept) return kept;
   Waiting of_sources;
   for (const SourceFigures& one : figures_.sources) {
     of_sources.messages += one.queued.messages;
@@ -301,6 +303,20 @@ Result<void> Store::check_figures() {
   if (!set_aside) return tl::unexpected(set_aside.error());
   figures_.quarantine_messages = as_unsigned(*set_aside);
   figures_.accepted = figures_.queued_messages + figures_.delivered + figures_.quarantined + figures_.dropped;
+  return {};
+}
+
+// The same for what is kept: there are rows where the figure says so, or all are counted.
+Result<void> Store::check_kept() {
+  const Result<std::int64_t> any = database_.integer("SELECT 1 FROM kept_messages LIMIT 1");
+  if (!any) return tl::unexpected(any.error());
+  if ((*any == 1) == (figures_.kept_messages > 0)) return {};
+  const Result<std::int64_t> messages = database_.integer("SELECT count(*) FROM kept_messages");
+  if (!messages) return tl::unexpected(messages.error());
+  const Result<std::int64_t> bytes = database_.integer("SELECT coalesce(sum(bytes), 0) FROM kept_messages");
+  if (!bytes) return tl::unexpected(bytes.error());
+  figures_.kept_messages = as_unsigned(*messages);
+  figures_.kept_bytes = as_unsigned(*bytes);
   return {};
 }
 
@@ -357,7 +373,11 @@ Result<void> Store::write_figures() {
       .bind(7, f.quarantined)
       .bind(8, f.dropped)
       .bind(9, f.quarantine_messages)
-      .bind(10, text_of(f.sources))
+      .bind(10, f.replayed)
+      .bind(11, f.retried)
+      .bind(12, f.kept_messages)
+      .bind(13, f.kept_bytes)
+      .bind(14, text_of(f.sources))
       .run();
 }
 
@@ -384,15 +404,21 @@ Result<void> Store::append(const Telemetry& telemetry, const Arrival& arrival, M
                               .bind(9, bytes)
                               .bind(10, as_signed(arrival.body_digest))
                               .bind(11, checksum_.of(sequence, telemetry))
-                              .bind(12, telemetry.message_id)
-                              .bind(13, telemetry.source_time)
-                              .bind(14, telemetry.traceparent)
-                              .bind(15, telemetry.tracestate)
-                              .bind(16, telemetry.body)
+                              .bind(12, arrival.replay_of)
+                              .bind(13, arrival.retry_of)
+                              .bind(14, telemetry.message_id)
+                              .bind(15, telemetry.source_time)
+                              .bind(16, telemetry.traceparent)
+                              .bind(17, telemetry.tracestate)
+                              .bind(18, telemetry.body)
                               .run();
   if (!inserted) return inserted;
   ++figures_.next_sequence;
   ++figures_.accepted;
+  if (arrival.retry_of != 0)
+    ++figures_.retried;
+  else if (arrival.replay_of != 0)
+    ++figures_.replayed;
   figures_.queued(arrival.source, bytes);
   message.sequence = sequence;
   message.twin = *twin;
@@ -409,6 +435,7 @@ Result<bool> Store::remove(const Departure& departure) {
   if (!there || !*there) return there;
   const std::uint64_t bytes = as_unsigned(row.integer(6));
   const auto source = static_cast<SourceNumber>(row.integer(9));
+  const bool keep = departure.keep && delivered && row.integer(10) == 0;
 
   Result<void> done = statements_.append_trace.bind(1, finished.sequence)
                           .bind(2, row.integer(0))
@@ -424,7 +451,9 @@ Result<bool> Store::remove(const Departure& departure) {
                           .bind(12, departure.at.clock_synced)
                           .bind(13, to_string(finished.how))
                           .bind(14, finished.status)
-                          .bind(15, row.text(8))
+                          .bind(15, row.integer(10))
+                          .bind(16, row.integer(11))
+                          .bind(17, row.text(8))
                           .run();
   row.reset();  // the row goes now
   if (done && quarantined)
@@ -436,6 +465,7 @@ Result<bool> Store::remove(const Departure& departure) {
                .bind(6, capped(finished.error_code))
                .bind(7, capped(finished.error_message))
                .run();
+  if (done && keep) done = this->keep(departure, bytes);
   if (done) done = statements_.delete_message.bind(1, finished.sequence).run();
   if (!done) return tl::unexpected(done.error());
 
@@ -478,6 +508,49 @@ Result<void> Store::trim_trace(std::int64_t keep_ms, const Moment& now, std::siz
   }
   if (last == 0) return {};
   return statements_.trim_trace.bind(1, last).run();
+}
+
+Result<void> Store::keep(const Departure& departure, std::uint64_t bytes) {
+  const Moment& at = departure.at;
+  Result<void> kept = statements_.keep_message.bind(1, departure.finished.sequence)
+                          .bind(2, at.wall_ms)
+                          .bind(3, at.boot)
+                          .bind(4, at.uptime_ms)
+                          .bind(5, at.clock_synced)
+                          .bind(6, departure.finished.status)
+                          .run();
+  if (!kept) return kept;
+  ++figures_.kept_messages;
+  figures_.kept_bytes += bytes;
+  return {};
+}
+
+Result<bool> Store::trim_kept(std::int64_t keep_ms, std::uint64_t bytes_max, const Moment& now, std::size_t rows_max) {
+  if (figures_.kept_messages == 0) return false;
+  sqlite::Statement& row = statements_.front_of_kept;
+  row.bind(1, rows_max);
+  std::int64_t last = 0;
+  std::size_t rows = 0;
+  std::uint64_t bytes = 0;
+  {
+    const sqlite::ResetAtEnd ends(row);
+    for (;;) {
+      const Result<bool> there = row.step();
+      if (!there) return tl::unexpected(there.error());
+      if (!*there) break;
+      const bool too_many = figures_.kept_bytes - std::min(bytes, figures_.kept_bytes) > bytes_max;
+      if (!too_many && age_ms(moment_at(row, 1), now, opened_) <= keep_ms) break;
+      last = row.integer(0);
+      bytes += as_unsigned(row.integer(5));
+      ++rows;
+    }
+  }
+  if (rows == 0) return false;
+  if (Result<void> trimmed = statements_.trim_kept.bind(1, last).run(); !trimmed)
+    return tl::unexpected(trimmed.error());
+  figures_.kept_messages -= std::min<std::uint64_t>(rows, figures_.kept_messages);
+  figures_.kept_bytes = figures_.kept_messages == 0 ? 0 : figures_.kept_bytes - std::min(bytes, figures_.kept_bytes);
+  return rows == rows_max;
 }
 
 Result<void> Store::note(const LaneNote& note) {
@@ -529,11 +602,11 @@ Result<void> Store::read(const ReadRequest& request, const SequenceSet& leaving,
   return {};
 }
 
-Result<bool> Store::decode(const sqlite::Statement& row, Message& message) {
-  message.sequence = as_unsigned(row.integer(kSequence));
-  message.accepted_ms = row.integer(kAcceptedMs);
-  const std::int64_t twin = row.integer(kTwin);
-  const std::int64_t component = row.integer(kComponent);
+Result<bool> Store::decode(const sqlite::Statement& row, Message& message, int first) {
+  message.sequence = as_unsigned(row.integer(first + kSequence));
+  message.accepted_ms = row.integer(first + kAcceptedMs);
+  const std::int64_t twin = row.integer(first + kTwin);
+  const std::int64_t component = row.integer(first + kComponent);
   if (twin <= 0 || twin > UINT32_MAX || component < 0 || component > UINT32_MAX) return false;
   message.twin = static_cast<TwinNumber>(twin);
 
@@ -548,12 +621,12 @@ Result<bool> Store::decode(const sqlite::Statement& row, Message& message) {
     if (*part == nullptr) return false;
     telemetry.component = **part;
   }
-  telemetry.message_id = row.text(kMessageId);
-  telemetry.source_time = row.text(kMessageId + 1);
-  telemetry.traceparent = row.text(kMessageId + 2);
-  telemetry.tracestate = row.text(kMessageId + 3);
-  telemetry.body = row.text(kMessageId + 4);
-  return checksum_.of(message.sequence, telemetry) == row.integer(kChecksum);
+  telemetry.message_id = row.text(first + kMessageId);
+  telemetry.source_time = row.text(first + kMessageId + 1);
+  telemetry.traceparent = row.text(first + kMessageId + 2);
+  telemetry.tracestate = row.text(first + kMessageId + 3);
+  telemetry.body = row.text(first + kMessageId + 4);
+  return checksum_.of(message.sequence, telemetry) == row.integer(first + kChecksum);
 }
 
 Result<std::vector<Store::Front>> Store::front(Sequence after, std::size_t rows_max) {
@@ -617,7 +690,8 @@ Result<void> Store::visit(const char* query, const Visit& visit) {
                       as_unsigned(row->integer(3)),
                       as_unsigned(row->integer(4)),
                       moment_at(*row, 5),
-                      moment_at(*row, 9)};
+                      moment_at(*row, 9),
+                      row->integer(13) != 0};
     if (!visit(known)) return {};
   }
 }

@@ -32,6 +32,8 @@ struct Figures {  // persisted with every commit
   std::uint64_t queued_messages = 0, queued_bytes = 0;
   std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
   std::uint64_t quarantine_messages = 0;
+  std::uint64_t replayed = 0, retried = 0;          // of accepted: messages that were put back
+  std::uint64_t kept_messages = 0, kept_bytes = 0;  // delivered, and kept for a replay
   std::vector<SourceFigures> sources;  // those of which something is queued; together queued_messages and queued_bytes
 
   Waiting waiting(SourceNumber source) const;
@@ -45,11 +47,14 @@ class Store {
     Finished finished;
     std::string_view reason;  // why it was quarantined or dropped
     Moment at;
+    bool keep = false;  // delivered only: for a replay, unless it is one
   };
   struct Arrival {  // what the store notes of a message beside what will be sent
     SourceNumber source = 0;
     std::uint64_t body_digest = 0;
     Moment at;
+    Sequence replay_of = 0;  // delivered before under this sequence, and put back
+    Sequence retry_of = 0;   // quarantined before
   };
   struct Known {  // a message the deduplication window may want; texts until the visitor returns
     std::string_view twin;
@@ -58,7 +63,8 @@ class Store {
     std::uint64_t body_digest = 0;
     Sequence sequence = 0;
     Moment accepted;
-    Moment left;  // for one that is still queued: accepted
+    Moment left;            // for one that is still queued: accepted
+    bool put_back = false;  // a replay or a retry: it did not come from a sender
   };
   struct Front {  // a row at the front of the queue
     Sequence sequence = 0;
@@ -88,6 +94,9 @@ class Store {
   Result<void> append(const Telemetry& telemetry, const Arrival& arrival, Message& message);
   Result<bool> remove(const Departure& departure);  // false: no such message is queued
   Result<void> trim_trace(std::int64_t keep_ms, const Moment& now, std::size_t rows_max);
+  // What is kept for a replay goes from its front: what is older than `keep_ms`, and what is above `bytes_max`. True:
+  // there was more to trim than `rows_max`.
+  Result<bool> trim_kept(std::int64_t keep_ms, std::uint64_t bytes_max, const Moment& now, std::size_t rows_max);
   Result<void> note(const LaneNote& note);
 
   // Rows with a wrong checksum or an unknown twin go to `damaged`, never to `result`. Rows in `leaving` are passed
@@ -96,6 +105,9 @@ class Store {
                     std::vector<Sequence>& damaged);
   Result<std::vector<Front>> front(Sequence after, std::size_t rows_max);  // in sequence order
   Result<Front> oldest();                                                  // sequence 0: the queue is empty
+
+  // For units that know further tables. A row as sql::read_messages has it, from column `first` on; false: damaged.
+  Result<bool> decode(const sqlite::Statement& row, Message& message, int first = 0);
   Result<std::vector<LaneNote>> lane_notes();
 
   // Newest first, until `visit` returns false.
@@ -117,8 +129,9 @@ class Store {
 
  private:
   struct Statements {
-    sqlite::Statement append_message, take_message, delete_message, quarantine_message, append_trace, front_of_trace,
-        trim_trace, newest_of_trace, put_note, delete_note, put_figures, read_messages, front_messages;
+    sqlite::Statement append_message, take_message, delete_message, quarantine_message, keep_message, front_of_kept,
+        trim_kept, append_trace, front_of_trace, trim_trace, newest_of_trace, put_note, delete_note, put_figures,
+        read_messages, front_messages;
   };
 
   explicit Store(sqlite::Database database);
@@ -129,10 +142,11 @@ class Store {
   Result<void> load_boot(const SpoolClocks& clocks);
   Result<void> load_figures();
   Result<void> check_figures();
+  Result<void> check_kept();
   Result<void> load_sources(const char* query, std::string_view figures);
   Result<void> prepare_statements();
   Result<void> write_figures();
-  Result<bool> decode(const sqlite::Statement& row, Message& message);
+  Result<void> keep(const Departure& departure, std::uint64_t bytes);
   Result<void> visit(const char* sql, const Visit& visit);
 
   sqlite::Database database_;

@@ -241,7 +241,6 @@ TEST_CASE("a socket's rules are checked before they are needed", "[config][load]
 TEST_CASE("a key whose feature is not there yet is accepted at its default only", "[config][load]") {
   const std::pair<const char*, const char*> cases[] = {
       {"admin: {http: \"127.0.0.1:9464\"}", "\"\""},
-      {"store: {keep_delivered: 1h}", "0"},
       {"log: {format: json}", "text"},
   };
   for (const auto& [yaml, leave] : cases) {

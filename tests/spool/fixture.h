@@ -140,6 +140,14 @@ class TestSpool {
     return std::move(*answer);
   }
 
+  Recalled recall(Recall order) {
+    std::optional<Result<Recalled>> answer;
+    spool->recall(std::move(order), [&](Result<Recalled> given) { answer = std::move(given); });
+    while (!answer) ENSURE(commit());
+    ENSURE(*answer);
+    return **answer;
+  }
+
   // By a connection of its own, as an operator would ask.
   std::string sql(const std::string& query) {
     Result<sqlite::Database> reader = sqlite::Database::open(config.path, sqlite::Database::Mode::read_only);

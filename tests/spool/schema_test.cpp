@@ -62,10 +62,12 @@ TEST_CASE("rows on the hot path have no index but their number", "[spool][schema
 TEST_CASE("what is asked often is a look at row numbers, without a scan or a sort", "[spool][schema]") {
   TestSpool store;
   store.open();
-  for (const char* statement : {sql::take_message, sql::delete_message, sql::quarantine_message})
+  for (const char* statement : {sql::take_message, sql::delete_message, sql::quarantine_message, sql::keep_message})
     CHECK(plan(store, statement) == "SEARCH messages USING INTEGER PRIMARY KEY (rowid=?)\n");
   CHECK(plan(store, sql::read_messages) == "SEARCH messages USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)\n");
   CHECK(plan(store, sql::trim_trace) == "SEARCH trace USING INTEGER PRIMARY KEY (rowid<?)\n");
+  CHECK(plan(store, sql::trim_kept) == "SEARCH kept_messages USING INTEGER PRIMARY KEY (rowid<?)\n");
+  CHECK(plan(store, sql::front_of_kept) == "SCAN kept_messages\n");
   CHECK(plan(store, sql::newest_of_trace) == "SEARCH trace\n");
   CHECK(plan(store, sql::delete_note) == "SEARCH lane_notes USING INTEGER PRIMARY KEY (rowid=?)\n");
   CHECK(plan(store, sql::put_figures) == "SEARCH figures USING INTEGER PRIMARY KEY (rowid=?)\n");

@@ -80,6 +80,8 @@ class FakeSpool final : public Spool {
     if (commits_by_itself) loop_.post([this] { commit(); });
   }
   void note_lane(LaneNote note) override { notes.push_back(std::move(note)); }
+  void recall(Recall, std::function<void(Result<Recalled>)>) override {}
+  void find_recent(Telemetry, std::function<void(Sequence)>) override {}
   void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) override {
     ++reads;
     loop_.post([this, request = std::move(request), done = std::move(done)] {

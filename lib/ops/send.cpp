@@ -74,7 +74,7 @@ void print_error(const std::string& text) { std::fprintf(stderr, "twinspool: %s\
 }  // namespace
 
 std::string percent_encoded(std::string_view text) {
-  constexpr std::string_view kUnreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+  constexpr std::string_view kUnreserved = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!*'()";
   std::string encoded;
   for (const char c : text) {
     if (kUnreserved.find(c) != std::string_view::npos) {

@@ -21,7 +21,8 @@ struct SendOptions {
   bool json = false;        // print the result as JSON
 };
 
-// Everything but RFC 3986's unreserved characters becomes %XX.
+// As JavaScript's encodeURIComponent and the batch call have it: RFC 3986's unreserved characters and !*'() stay, all
+// else becomes %XX. The same twin is then the same lane, however it comes.
 std::string percent_encoded(std::string_view text);
 
 std::string random_uuid();  // version 4

@@ -269,10 +269,9 @@ Result<void> SalvageImport::copy_other(Store& store, const Row& row) {
   if (table().name == kTrace) {
     const std::int64_t sequence = integer(table(), row, "sequence");
     if (sequence > 0) left_.add(static_cast<Sequence>(sequence));
-    const bool delivered =
-        std::get<std::string>(row.values[table().column("outcome")]) == std::string_view("delivered");
-    if (!note_.queued_known && delivered) {
-      ++figures.delivered;
+    const std::string& outcome = std::get<std::string>(row.values[table().column("outcome")]);
+    if (!note_.queued_known && outcome != to_string(Finished::How::quarantined)) {  // those are counted by their rows
+      ++(outcome == to_string(Finished::How::delivered) ? figures.delivered : figures.dropped);
       ++figures.accepted;
     }
     if (!note_.digests_known) return {};  // the window could not compare with them

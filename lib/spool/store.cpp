@@ -435,7 +435,7 @@ Result<bool> Store::remove(const Departure& departure) {
   if (!there || !*there) return there;
   const std::uint64_t bytes = as_unsigned(row.integer(6));
   const auto source = static_cast<SourceNumber>(row.integer(9));
-  const bool keep = departure.keep && delivered && row.integer(10) == 0;
+  const bool keep = departure.keep && finished.how == Finished::How::delivered && row.integer(10) == 0;
 
   Result<void> done = statements_.append_trace.bind(1, finished.sequence)
                           .bind(2, row.integer(0))

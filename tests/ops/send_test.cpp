@@ -19,6 +19,7 @@ http::Response answer(int status, http::Headers headers, std::string body = "") 
 
 TEST_CASE("everything but unreserved characters is percent-encoded", "[ops][send]") {
   CHECK(percent_encoded("pump-17_a.b~C") == "pump-17_a.b~C");
+  CHECK(percent_encoded("it's (1)!*") == "it's%20(1)!*");
   CHECK(percent_encoded("a/b?c#d e%2F") == "a%2Fb%3Fc%23d%20e%252F");
   CHECK(percent_encoded("\u00E9\n") == "%C3%A9%0A");
 }

@@ -57,6 +57,7 @@ std::uint64_t jitter_seed() {
 
 // What delivers: everything that depends on `forward` and `auth`, so a reload replaces it as one.
 struct Delivery {
+  AuthConfig auth;  // of `token`
   std::unique_ptr<forward::TokenSource> token;
   std::unique_ptr<forward::Dialer> dialer;
   std::unique_ptr<forward::Forwarder> forwarder;  // last: uses both
@@ -164,7 +165,8 @@ Result<std::unique_ptr<Delivery>> Process::make_delivery(const Config& config) {
                                            .seed = jitter_seed()});
   if (!token) return tl::unexpected(token.error());
   delivery->token = std::move(*token);
-  if (delivery_ && config.auth == config_.auth) delivery->token->take_over(*delivery_->token);
+  delivery->auth = config.auth;
+  if (delivery_ && delivery_->auth == config.auth) delivery->token->take_over(*delivery_->token);
   auto dialer = forward::NetworkDialer::create(loop_, config.forward);
   if (!dialer) return tl::unexpected(dialer.error());
   delivery->dialer = std::move(*dialer);
@@ -193,7 +195,7 @@ void Process::add_delivery_routes() {
     if (!paused_since_) {
       paused_since_ = wall_now();
       log::warn("forward.paused", {{"remedy", "twinspool resume"}});
-      if (delivery_) delivery_->forwarder->pause();
+      if (delivery_) delivery_->forwarder->pause(*paused_since_);
     }
     respond(delivery_answer("paused: messages are accepted and kept, nothing is sent until `twinspool resume`"));
   });
@@ -246,6 +248,7 @@ void Process::apply_configuration() {
   for (const std::string& key : keys_that_need_restart(config_, *wanted))
     restart += (restart.empty() ? "" : ", ") + key;
   if (!restart.empty()) return refused("changed keys that need a restart: " + restart);
+  if (auto raised = raise_descriptor_limit(*wanted); !raised) return refused(raised.error().what);
   auto delivery = make_delivery(*wanted);
   if (!delivery) return refused(delivery.error().what);
 

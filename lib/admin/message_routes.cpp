@@ -134,7 +134,10 @@ void MessageRoutes::replay(const http::Request& request, const Respond& respond)
   const std::optional<json::Document> document = document_of(request, respond);
   if (!document) return;
   Recall order{.what = Recall::What::replay};
-  order.twin = path_bytes(document->value("twin").value_or(""));
+  const std::string twin = document->value("twin").value_or("");
+  if (twin.empty() != (document->value("all") == "true"))
+    return respond(bad_request("either twin or {\"all\":true} is accepted: a replay sends messages a second time"));
+  order.twin = path_bytes(twin);
   const std::int64_t now_ms = to_unix_ms(wall_now());
   const std::string since = document->value("since").value_or("");
   const std::string until = document->value("until").value_or("");

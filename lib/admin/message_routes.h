@@ -2,8 +2,8 @@
 //   GET  /messages?twin=&message_id=[&component=]  what became of a message
 //   GET  /quarantine[?after=N][&limit=N]           what the quarantine holds
 //   POST /quarantine/retry, /quarantine/purge      {"sequences":[..]} or {"all":true}
-//   POST /replay    {"twin","since","until","dry_run"}  since, until: RFC 3339 or a duration back from now
-//   POST /snapshot  {"file"}                       a copy of the queue, by the daemon
+//   POST /replay    {"twin" or "all":true,"since","until","dry_run"}  since, until: RFC 3339 or a duration back from
+//   now POST /snapshot  {"file"}                       a copy of the queue, by the daemon
 //
 // Loop thread. Look-ups run on threads of their own; a snapshot, which may take minutes, does not hold up the others.
 #pragma once

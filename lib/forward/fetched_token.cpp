@@ -29,6 +29,10 @@ void FetchedToken::refused(const std::string& token) {
   rearm();
 }
 
+void FetchedToken::kick() {
+  if (!schedule_.fetching() && !schedule_.usable(loop_.now())) due_.set(loop_.now());
+}
+
 void FetchedToken::begin() {
   schedule_.began(loop_.now());
   attempt_ = fetch_->begin([this](TokenResult result) { on_fetched(std::move(result)); });
@@ -77,7 +81,7 @@ void FetchedToken::take_over(const TokenSource& previous) {
 TokenStatus FetchedToken::status() const {
   const TimePoint now = loop_.now();
   TokenStatus status{.kind = kind_, .expires_in = schedule_.expires_in(now), .last_error = last_error_};
-  if (!schedule_.fetching()) status.next_fetch_in = std::max(schedule_.due() - now, Duration::zero());
+  if (!schedule_.fetching() && schedule_.due() > now) status.next_fetch_in = schedule_.due() - now;
   if (status.expires_in) {
     status.state = TokenStatus::State::valid;
   } else {

@@ -24,6 +24,7 @@ class FetchedToken final : public TokenSource {
   ~FetchedToken() override;
 
   void get(Got got) override;
+  void kick() override;
   void refused(const std::string& token) override;
   TokenStatus status() const override;
   void take_over(const TokenSource& previous) override;

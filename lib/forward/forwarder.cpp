@@ -201,13 +201,14 @@ void Forwarder::Impl::pump() {
   const TimePoint now = loop.now();
   pumping = true;
   close_long_idle(now);
+  rate_next = kNever;  // send_ready() says it anew; whatever else keeps it from sending wakes us by itself
   if (may_begin()) {
-    const bool ready = lanes.any_ready(now);
+    const bool ready = lanes.any_ready(now) || lanes.any_to_follow();
     read_ahead(now);
     if (ready && endpoint.allowance(now) > 0 && may_leave_unrecorded() && !token_known) get_token(now);
     if (token_known) send_ready(now);
-    token_known = false;
   }
+  token_known = false;  // also where nothing may be sent: it would be old by then
   end_notes();
   check_stopped();
   watch_state();
@@ -280,7 +281,7 @@ void Forwarder::Impl::send_ready(TimePoint now) {
 bool Forwarder::Impl::send_next(TimePoint now) {
   while (!idle.empty() && !connections.at(idle.back()).http->usable()) close(idle.back());
   const bool ready = lanes.any_ready(now);
-  const bool may_dial = dials.size() + connections.size() < config.connections;
+  const bool may_dial = now >= dial_not_before && dials.size() + connections.size() < config.connections;
   if (ready && !idle.empty()) {
     const ConnectionId id = idle.back();
     idle.pop_back();
@@ -532,7 +533,9 @@ void Forwarder::Impl::arm_wake_up(TimePoint now) {
   if (may_begin()) {
     next = std::min(next, lanes.next_due());
     if (lanes.ready() > 0 || lanes.lanes_in_flight() > 0) {
-      next = std::min({next, endpoint.retry_at(), rate_next});
+      // One that is over could not be used in this turn: what it waits for pumps again.
+      if (endpoint.retry_at() > now) next = std::min(next, endpoint.retry_at());
+      if (rate_next > now) next = std::min(next, rate_next);
       if (dial_not_before > now) next = std::min(next, dial_not_before);
     }
     if (read_not_before > now) next = std::min(next, read_not_before);
@@ -628,8 +631,10 @@ void Forwarder::start() {
   impl_->pump_later();
 }
 
-void Forwarder::pause() {
+void Forwarder::pause(WallTime since) {
   impl_->paused_ = true;
+  impl_->state = State::paused;
+  impl_->state_since = since;
   impl_->pump_later();
 }
 
@@ -641,6 +646,7 @@ void Forwarder::resume() {
 void Forwarder::kick() {
   impl_->endpoint.kick();
   impl_->lanes.kick();
+  impl_->tokens.kick();
   impl_->dial_not_before = impl_->read_not_before = TimePoint::min();
   impl_->pump_later();
 }

@@ -84,7 +84,7 @@ class Forwarder {
   Forwarder(Forwarder&&) = delete;
 
   void start();
-  void pause();  // no new requests; those in flight end as usual
+  void pause(WallTime since);  // no new requests; those in flight end as usual
   void resume();
   void kick();  // tries now whatever waits: the endpoint and every lane
 

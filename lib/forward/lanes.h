@@ -84,6 +84,7 @@ class Lanes {
   // What is sent.
   bool any_ready(TimePoint now);  // a lane whose wait is over is ready
   std::size_t ready() const { return ready_.size(); }
+  bool any_to_follow() const { return !following_.empty(); }  // a lane in flight may have one more
   InFlight take(TimePoint now);  // the head of the ready lane with the oldest head; only while any_ready()
   // Of the lanes in flight that may have one more, the one whose next message is the oldest. A lane that has sent a
   // whole pipeline gives way where `others_wait` for a connection with an older head: it ends what it has in flight

@@ -154,6 +154,8 @@ Judgement judge(int status, bool page, const std::string& code) {
     // A page means that whoever stands before the service could not reach it: that is not about one twin.
     return {page ? Verdict::pause_endpoint : Verdict::retry_lane, FailureClass::service};
   }
+  // What the way in finds too long is this message's, whoever says it, and however: the next one may be shorter.
+  if (status == 414 || status == 431) return {Verdict::quarantine, FailureClass::message};
   if (page) return hold_endpoint;
   if (status >= 200 && status < 300) return delivered;
   switch (status) {

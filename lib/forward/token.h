@@ -41,6 +41,9 @@ class TokenSource {
   // The cloud answered 401 to this token: the next get() brings a new one, if there is a new one to be had.
   virtual void refused(const std::string& token) = 0;
 
+  // An operator wants a token that failed to be tried for now.
+  virtual void kick() {}
+
   virtual TokenStatus status() const { return {}; }
 
   // Goes on with the good token that `previous`, a source with the same auth section, may have: a reload while the

@@ -33,11 +33,14 @@ Checked check_not_doubled(const http::Headers& headers) {
 Checked check_tracing(const http::Headers& headers) {
   if (auto checked = check_short_text("the header traceparent", headers.get("traceparent").value_or("")); !checked)
     return checked;
+  std::size_t bytes = 0;
   for (std::size_t i = 0; i < headers.size(); ++i) {
     const auto [name, value] = headers.at(i);
     if (!same_ignoring_case(name, "tracestate")) continue;
     if (auto checked = check_text("the header tracestate", value); !checked) return checked;
+    bytes += value.size() + 1;
   }
+  if (bytes > kTracestateBytesMax) return invalid("the header tracestate " + size_against(bytes, kTracestateBytesMax));
   return {};
 }
 

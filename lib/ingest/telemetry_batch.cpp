@@ -90,7 +90,6 @@ Checked take_members(const Members& members, Telemetry& into) {
 }
 
 // Of the single call it is bounded by the head that it stands in.
-constexpr std::size_t kTracestateBytesMax = 8 * 1024;
 
 Checked check_tracestate(std::string_view value) {
   if (value.size() > kTracestateBytesMax)

@@ -13,8 +13,9 @@
 namespace twinspool::ingest {
 
 constexpr std::size_t kTelemetryBodyBytesMax = 32 * 1024;
-constexpr std::size_t kHeaderTextBytesMax = 1024;  // Message-Id, Telemetry-Source-Time, traceparent, each; tracestate
-                                                   // is bounded with the head or the batch it stands in
+constexpr std::size_t kHeaderTextBytesMax = 1024;  // Message-Id, Telemetry-Source-Time, traceparent, each
+// Of all its lines together: with a token beside it the head still fits into the 8 KiB that servers take.
+constexpr std::size_t kTracestateBytesMax = 4 * 1024;
 
 using Checked = tl::expected<void, ApiError>;
 

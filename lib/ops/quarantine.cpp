@@ -37,8 +37,9 @@ ExitCode for_each_page(const std::string& admin_socket,
     const auto page = ask_page(admin_socket, "?limit=100&after=" + after, &raw);
     if (!page) return page.error();
     const std::size_t count = page->size("messages");
-    if (count == 0) return kDone;
+    if (count == 0 && after != "0") return kDone;
     use(*page, raw);
+    if (count == 0) return kDone;
     after = text_of(*page, count - 1, "sequence");
   }
 }

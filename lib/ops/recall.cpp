@@ -81,8 +81,9 @@ ExitCode run_replay(const ReplayOptions& options, const std::string& admin_socke
                                                  "Message-Ids, and to the cloud a second time",
                                                  options.twin),
                                      options.json);
-  if (counted == kDone && !options.json) std::fputs("Nothing was done: say --yes to do it.\n", stdout);
-  return counted;
+  if (counted != kDone) return counted;
+  std::fputs("twinspool: nothing was done: say --yes to do it\n", stderr);
+  return kUsage;
 }
 
 ExitCode run_quarantine_retry(const QuarantineOptions& options, const std::string& admin_socket) {

@@ -214,6 +214,10 @@ Committer::Outcome Committer::recall(RecallRun& run) {
     run.stop(fault_);
     return outcome;
   }
+  if (reads_wait()) {  // the tables are not whole, and what is done to them might be done again
+    run.stop("what was salvaged is still being carried over: try again when the status says that it was");
+    return outcome;
+  }
   entries_added_ = departures_written_ = 0;
   appended_.clear();
   const auto admit = [&](std::uint64_t bytes) {
@@ -276,6 +280,7 @@ Committer::Outcome Committer::commit(Work work) {
 // blocks that it has, so that nobody else can take them.
 std::size_t Committer::record_on_full_disk(Work work, const Moment& at) {
   work.appends.clear();
+  work.expire = false;
   give_up_reserve();
   checkpoint();
   if (!fault_.empty()) return 0;
@@ -292,6 +297,7 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
   entries_added_ = 0;
   departures_written_ = 0;
   appended_.clear();
+  first_uncommitted_ = store_->figures().next_sequence;
   if (work.expire) {
     if (Result<void> expired = expire(at); !expired) return expired;
   }
@@ -411,6 +417,7 @@ std::optional<Refused> Committer::over_quota(Source source, const SpaceGate::Loa
 
 // What has left already makes room first.
 Result<void> Committer::make_room(const SpaceGate::Load& load, const Moment& at) {
+  if (reads_wait()) return {};  // the oldest are still to come, and nothing may be recorded: the gate refuses
   const auto over = [&] {
     const Figures& figures = store_->figures();
     return excess(config_, {figures.queued_messages, figures.queued_bytes}, {load.messages, load.bytes});
@@ -420,7 +427,8 @@ Result<void> Committer::make_room(const SpaceGate::Load& load, const Moment& at)
   if (Result<void> written = write_departures(); !written) return written;
   wanted = over();
   if (wanted->nothing()) return {};
-  Result<std::vector<Store::Departure>> chosen = dropper_.choose_oldest(*store_, leaving_, *wanted, at);
+  Result<std::vector<Store::Departure>> chosen =
+      dropper_.choose_oldest(*store_, leaving_, *wanted, first_uncommitted_, at);
   if (!chosen) return tl::unexpected(chosen.error());
   dropped_full_ += chosen->size();
   return drop(std::move(*chosen), at);
@@ -428,6 +436,9 @@ Result<void> Committer::make_room(const SpaceGate::Load& load, const Moment& at)
 
 Result<void> Committer::expire(const Moment& at) {
   if (config_.max_age <= Duration::zero() || reads_wait()) return {};
+  if (oldest_.sequence == 0 || age_ms(oldest_.accepted, at, store_->opened()) < to_ms(config_.max_age)) return {};
+  if (departures_.size() >= kExpiredPerCommitMax) return {};        // first what was chosen before must be recorded
+  if (Result<void> begun = ensure_writing(); !begun) return begun;  // what is chosen has left, also if this fails
   Result<std::vector<Store::Departure>> chosen =
       dropper_.choose_expired(*store_, leaving_, to_ms(config_.max_age), kExpiredPerCommitMax, at);
   if (!chosen) return tl::unexpected(chosen.error());

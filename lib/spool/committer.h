@@ -139,6 +139,7 @@ class Committer {
   std::vector<Store::Departure> departures_;  // not recorded yet, in the order they came
   SequenceSet leaving_;                       // the same, for read(); kept after a fault
   std::size_t recorded_max_;                  // by one commit
+  Sequence first_uncommitted_ = 0;            // by the open transaction
   std::size_t departures_written_ = 0;        // by the open transaction
   std::size_t entries_added_ = 0;             // to the window, by the open transaction
   std::vector<Telemetry*> appended_;          // by the open transaction: whose texts Outcome::committed gets

@@ -16,16 +16,16 @@ Store::Departure departure(Sequence sequence, Finished::How how, const Moment& a
 }  // namespace
 
 Result<std::vector<Store::Departure>> Dropper::choose_oldest(Store& store, const SequenceSet& leaving, Excess excess,
-                                                             const Moment& at) {
+                                                             Sequence uncommitted, const Moment& at) {
   std::vector<Store::Departure> chosen;
   Sequence after = 0;
   while (!excess.nothing()) {
     const Result<std::vector<Store::Front>> rows = store.front(after, kRowsAtATime);
-    if (!rows) return tl::unexpected(rows.error());
-    if (rows->empty()) break;
+    if (!rows && chosen.empty()) return tl::unexpected(rows.error());
+    if (!rows || rows->empty()) break;  // what was chosen has left; the next statement meets the error, too
     after = rows->back().sequence;
     for (const Store::Front& row : *rows) {
-      if (excess.nothing()) break;
+      if (excess.nothing() || row.sequence >= uncommitted) return chosen;
       if (leaving.contains(row.sequence) || !claims_.drop(row.sequence)) continue;
       chosen.push_back(departure(row.sequence, Finished::How::dropped, at));
       excess.messages -= std::min<std::uint64_t>(1, excess.messages);
@@ -42,8 +42,8 @@ Result<std::vector<Store::Departure>> Dropper::choose_expired(Store& store, cons
   Sequence after = 0;
   while (chosen.size() < rows_max) {
     const Result<std::vector<Store::Front>> rows = store.front(after, kRowsAtATime);
-    if (!rows) return tl::unexpected(rows.error());
-    if (rows->empty()) break;
+    if (!rows && chosen.empty()) return tl::unexpected(rows.error());
+    if (!rows || rows->empty()) break;  // what was chosen has left; the next statement meets the error, too
     after = rows->back().sequence;
     for (const Store::Front& row : *rows) {
       if (age_ms(row.accepted, at, store.opened()) < max_age_ms) return chosen;

@@ -18,9 +18,10 @@ class Dropper {
  public:
   explicit Dropper(Claims& claims) : claims_(claims) {}
 
-  // Oldest first until `excess` is covered, or nothing is left that may go. `leaving` has left already.
+  // Oldest first until `excess` is covered, or nothing is left that may go: `leaving` has left already, and the
+  // sequence of what is not committed yet, `uncommitted` and beyond, may be given again.
   Result<std::vector<Store::Departure>> choose_oldest(Store& store, const SequenceSet& leaving, Excess excess,
-                                                      const Moment& at);
+                                                      Sequence uncommitted, const Moment& at);
   // Those at the front that have waited for `max_age_ms`, at most `rows_max`.
   Result<std::vector<Store::Departure>> choose_expired(Store& store, const SequenceSet& leaving,
                                                        std::int64_t max_age_ms, std::size_t rows_max, const Moment& at);

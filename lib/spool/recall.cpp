@@ -1,5 +1,7 @@
 #include "spool/recall.h"
 
+#include <algorithm>
+
 namespace twinspool {
 
 namespace {
@@ -17,6 +19,12 @@ enum Columns : int { kRow, kDeliveredMs, kReplayOf, kRetryOf, kBytes, kMessage }
 constexpr int kTwin = kMessage + 1;
 
 }  // namespace
+
+// A sequence that is named twice is one message.
+RecallRun::RecallRun(Recall order) : order_(std::move(order)) {
+  std::sort(order_.sequences.begin(), order_.sequences.end());
+  order_.sequences.erase(std::unique(order_.sequences.begin(), order_.sequences.end()), order_.sequences.end());
+}
 
 void RecallRun::stop(const std::string& why) {
   done_.result.stopped = why;

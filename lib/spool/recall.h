@@ -27,7 +27,7 @@ class RecallRun {
   // Whether the queue has room for such a message, and if not, why.
   using Admit = std::function<std::optional<Refused>(std::uint64_t bytes)>;
 
-  explicit RecallRun(Recall order) : order_(std::move(order)) {}
+  explicit RecallRun(Recall order);
 
   // The next slice. Begins a transaction of the store where there is something to write, which the caller commits.
   // Messages that were put back are appended to `put_back`, texts included.

@@ -45,13 +45,17 @@ Result<void> Recovery::resume_import() {
     log::error("store.salvage_ended", {{"file", note->database}, {"note", "it is gone: the rest of it is lost"}});
     degrade("the damaged file " + note->database + " was moved away before all of its rows were carried over");
   }
-  if (code || !switched) return remove_salvage_note(home_.files());
+  if (code || !switched) {
+    rows_missing_ = false;
+    return remove_salvage_note(home_.files());
+  }
   auto salvage = Salvage::open(note->database, note->wal);
   if (!salvage) return tl::unexpected(salvage.error());
   log::info("store.salvage_resumed", {{"file", note->database}});
   aside_ = note->database;
   import_ = std::make_unique<SalvageImport>(std::move(*salvage), *note);
   kind_ = Kind::import;
+  rows_missing_ = true;
   due_ms_ = 0;
   return {};
 }
@@ -85,6 +89,7 @@ Result<std::unique_ptr<Store>> Recovery::begin_salvage(const std::string& why, c
   if (!store) return store;
   import_ = std::make_unique<SalvageImport>(std::move(salvage_), *note);
   kind_ = Kind::import;
+  rows_missing_ = true;
   due_ms_ = 0;
   cause_ = why;
   return store;
@@ -163,6 +168,11 @@ Result<bool> Recovery::rebuild_slice(std::unique_ptr<Store>& store) {
   auto fresh = Store::open(home_.files().database, false, clocks_);
   if (!fresh) return tl::unexpected(fresh.error());
   if (Result<void> marked = home_.mark_running(); !marked) return tl::unexpected(marked.error());
+  kind_ = Kind::none;
+  if (Result<void> resumed = resume_import(); !resumed) {
+    kind_ = Kind::rebuild;  // tried again, through the connection that still sees all
+    return tl::unexpected(Error{Errc::storage, resumed.error().what});
+  }
   store = std::move(*fresh);
   const Rebuild::Report& report = rebuild_->report();
   degrade("a write to the disk failed (" + cause_ + "); all " + count_of(report.messages, "waiting messages") +
@@ -170,9 +180,7 @@ Result<bool> Recovery::rebuild_slice(std::unique_ptr<Store>& store) {
           " of them damaged before; the old file is kept as " + aside + "; check the disk");
   log::info("store.rebuilt", {{"messages", report.messages}, {"rows", report.rows}, {"old_kept_as", aside}});
   rebuild_.reset();
-  kind_ = Kind::none;
   trouble_.clear();
-  if (Result<void> resumed = resume_import(); !resumed) return tl::unexpected(resumed.error());
   return false;
 }
 
@@ -233,6 +241,7 @@ void Recovery::end_import() {
                                 {"kept_as", aside_}});
   import_.reset();
   kind_ = Kind::none;
+  rows_missing_ = false;
   cause_.clear();
 }
 

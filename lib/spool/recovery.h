@@ -39,7 +39,7 @@ class Recovery {
   bool sound() const { return kind_ == Kind::none || kind_ == Kind::import; }             // messages may be taken in
   bool retrying() const { return delay_ms_ > 0; }                                         // the newest slice failed
   std::uint64_t still_to_come() const { return import_ ? import_->still_to_come() : 0; }  // of an import
-  bool importing() const { return kind_ == Kind::import; }                           // and none may be read or recorded
+  bool importing() const { return rows_missing_; }                                   // and none may be read or recorded
   std::int64_t due_ms() const { return kind_ == Kind::none ? INT64_MAX : due_ms_; }  // by uptime: when to call work()
 
   enum class Did : std::uint8_t { part, replaced_store, imported };
@@ -68,7 +68,8 @@ class Recovery {
   StoreHome& home_;
   const SpoolClocks& clocks_;
   Kind kind_ = Kind::none;
-  std::string cause_;  // of what is being recovered from
+  bool rows_missing_ = false;  // an import has begun and has not ended, whatever comes between
+  std::string cause_;          // of what is being recovered from
   std::string trouble_;
   std::int64_t due_ms_ = 0;
   std::int64_t delay_ms_ = 0;

@@ -483,11 +483,12 @@ class ThreadedSpool final : public Spool {
     work.expire = round.expire;
     const std::size_t appends = work.appends.size();
     const TimePoint begun = monotonic_now();
+    const std::size_t unrecorded = committer_->unrecorded();
     report.outcome = committer_->commit(std::move(work));
     const TimePoint ended = monotonic_now();
     const bool synced = report.outcome.synced;
     if (round.record)
-      schedule_record(report.outcome.recorded > 0, ended);
+      schedule_record(committer_->unrecorded() < unrecorded, ended);
     else if (committer_->unrecorded() > 0)
       record_soon();
     std::size_t waiting = 0;
@@ -534,13 +535,13 @@ class ThreadedSpool final : public Spool {
   }
 
   const bool threaded_;
-  std::unique_ptr<Committer> committer_;  // the writer's, from the start of the thread to its end
-  CommitPacing pacing_;                   // the writer's
-  bool closed_ = false;                   // the writer's
-  std::uint64_t expired_ = 0;             // the writer's: as of the last look
-  TimePoint expire_at_ = kNever;          // the writer's: when the oldest message is over store.max_age
-  std::vector<Read> waiting_reads_;       // the writer's: until all rows are there
-  std::deque<Recalling> recalls_;         // the writer's: the first one is under way
+  std::unique_ptr<Committer> committer_;    // the writer's, from the start of the thread to its end
+  CommitPacing pacing_;                     // the writer's
+  bool closed_ = false;                     // the writer's
+  std::uint64_t expired_ = 0;               // the writer's: as of the last look
+  TimePoint expire_at_ = TimePoint::min();  // the writer's: when the oldest message is over store.max_age
+  std::vector<Read> waiting_reads_;         // the writer's: until all rows are there
+  std::deque<Recalling> recalls_;           // the writer's: the first one is under way
 
   std::mutex mutex_;  // guards these
   std::condition_variable work_;

@@ -345,6 +345,9 @@ class Abuse(EndToEnd):
         self.daemon.wait_for_status("them to be gone", lambda s: s["ingest"]["connections"] == 0)
         self.assertEqual(self.daemon.log().count(" warn net."), 0, self.daemon.log())
 
+    # Without a descriptor UBSan cannot look at memory (it does so through a pipe) and takes every object for a wrong one.
+    @unittest.skipIf("undefined" in os.environ.get("TWINSPOOL_SANITIZE", ""),
+                     "SKIPPED: UBSan needs a descriptor; net: \"out of descriptors, clients wait\" covers the listener")
     def test_out_of_descriptors_clients_wait_and_it_is_said_once(self):
         self.start()
         pid = self.daemon.process.pid

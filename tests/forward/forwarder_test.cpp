@@ -627,7 +627,7 @@ TEST_CASE_METHOD(Fixture, "what is not recorded yet bounds what is sent", "[forw
 
 TEST_CASE_METHOD(Fixture, "a paused forwarder sends nothing until it is resumed", "[forward][forwarder]") {
   start();
-  forwarder->pause();
+  forwarder->pause(wall());
   turns();
   spool.arrive("pump", "1");
   pass(10s);

@@ -41,7 +41,7 @@ TEST_CASE("every status of the answer table leads to its verdict", "[forward][ou
       {308, Verdict::hold_endpoint, FailureClass::endpoint},   {402, Verdict::hold_endpoint, FailureClass::endpoint},
       {405, Verdict::hold_endpoint, FailureClass::endpoint},   {406, Verdict::hold_endpoint, FailureClass::endpoint},
       {409, Verdict::hold_endpoint, FailureClass::endpoint},   {410, Verdict::hold_endpoint, FailureClass::endpoint},
-      {431, Verdict::hold_endpoint, FailureClass::endpoint},   {408, Verdict::retry_lane, FailureClass::service},
+      {431, Verdict::quarantine, FailureClass::message},       {408, Verdict::retry_lane, FailureClass::service},
       {429, Verdict::pause_endpoint, FailureClass::throttled}, {500, Verdict::retry_lane, FailureClass::service},
       {502, Verdict::retry_lane, FailureClass::service},       {503, Verdict::pause_endpoint, FailureClass::service},
       {504, Verdict::retry_lane, FailureClass::service},       {599, Verdict::retry_lane, FailureClass::service},

@@ -194,6 +194,13 @@ TEST_CASE("a header that means one thing may not stand there twice", "[ingest][t
   CHECK(says(error, "more than once"));
 }
 
+TEST_CASE("a tracestate that would not pass the cloud's front is refused", "[ingest][telemetry_api]") {
+  const std::string half(2040, 'a');
+  const http::Request most = plus(plus(request_to(kTarget), "tracestate", half), "tracestate", half);
+  CHECK(accepted(most).tracestate.size() == 2 * half.size() + 1);
+  CHECK(refused(plus(most, "tracestate", "one more than fits")).status == 400);
+}
+
 TEST_CASE("tracestate over several lines is one list", "[ingest][telemetry_api]") {
   const http::Request request = plus(plus(request_to(kTarget), "tracestate", "a=1"), "Tracestate", "b=2");
   CHECK(accepted(request).tracestate == "a=1,b=2");

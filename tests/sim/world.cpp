@@ -88,7 +88,7 @@ void World::start_forwarder() {
   forwarder_ = std::make_unique<forward::Forwarder>(
       loop_, *spool_, *dialer_, *tokens_, forward_config_,
       forward::Forwarder::Options{.seed = random_(), .wall_clock = [this] { return wall_; }});
-  if (paused_) forwarder_->pause();
+  if (paused_) forwarder_->pause(WallTime{});
   forwarder_->start();
 }
 
@@ -115,7 +115,7 @@ void World::step() {
   } else if (what <= 986) {
     paused_ = !paused_;
     if (paused_) {
-      forwarder_->pause();
+      forwarder_->pause(WallTime{});
     } else {
       forwarder_->resume();
     }

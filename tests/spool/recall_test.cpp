@@ -223,7 +223,7 @@ TEST_CASE("a quarantined message that is retried leaves the quarantine for the t
   store.append(telemetry("valve", "c"));
   for (const Sequence n : {1, 2, 3}) store.quarantine(n);
   store.committed.clear();
-  const Recalled recalled = store.recall({.what = What::retry, .sequences = {1, 99}});
+  const Recalled recalled = store.recall({.what = What::retry, .sequences = {1, 99, 1}});
   CHECK(recalled.messages == 1);
   CHECK(recalled.unknown == 1);
   REQUIRE(store.committed.size() == 1);

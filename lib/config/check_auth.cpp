@@ -17,24 +17,6 @@ constexpr std::size_t kNameBytesMax = 253;  // of a tenant, which may be a domai
 constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 constexpr std::string_view kScopeEnd = "/.default";
 
-std::string_view name_of(AuthKind kind) {
-  switch (kind) {
-    case AuthKind::none:
-      return "none";
-    case AuthKind::token_file:
-      return "token_file";
-    case AuthKind::client_secret:
-      return "client_secret";
-    case AuthKind::client_certificate:
-      return "client_certificate";
-    case AuthKind::managed_identity:
-      return "managed_identity";
-    case AuthKind::workload_identity:
-      return "workload_identity";
-  }
-  return "none";
-}
-
 using Kinds = std::vector<AuthKind>;
 
 struct Rule {
@@ -92,7 +74,7 @@ bool made_of(std::string_view text, std::string_view others) {
 std::string names_of(const Rule& rule) {
   std::string names;
   for (const Kinds* kinds : {&rule.needed_by, &rule.allowed_for}) {
-    for (const AuthKind kind : *kinds) names += (names.empty() ? "" : ", ") + std::string(name_of(kind));
+    for (const AuthKind kind : *kinds) names += (names.empty() ? "" : ", ") + std::string(to_string(kind));
   }
   return names;
 }
@@ -104,6 +86,24 @@ bool is_scope(std::string_view scope) {
 
 }  // namespace
 
+std::string_view to_string(AuthKind kind) {
+  switch (kind) {
+    case AuthKind::none:
+      return "none";
+    case AuthKind::token_file:
+      return "token_file";
+    case AuthKind::client_secret:
+      return "client_secret";
+    case AuthKind::client_certificate:
+      return "client_certificate";
+    case AuthKind::managed_identity:
+      return "managed_identity";
+    case AuthKind::workload_identity:
+      return "workload_identity";
+  }
+  return "none";
+}
+
 void check_auth(const AuthConfig& auth,
                 const std::function<std::optional<std::string>(const std::string& url)>& why_bad_url,
                 const std::function<void(const std::string& key, std::string what)>& problem) {
@@ -111,14 +111,14 @@ void check_auth(const AuthConfig& auth,
     const std::string& value = auth.*rule.value;
     if (value.empty() && in(rule.needed_by, auth.kind)) {
       problem(rule.key,
-              fmt::format("empty, but auth.kind {} needs it; {} is accepted{}", name_of(auth.kind), rule.accepted,
+              fmt::format("empty, but auth.kind {} needs it; {} is accepted{}", to_string(auth.kind), rule.accepted,
                           rule.variable != nullptr && auth.kind == AuthKind::workload_identity
                               ? fmt::format(", here or in {}", rule.variable)
                               : ""));
     }
     if (!value.empty() && !in(rule.needed_by, auth.kind) && !in(rule.allowed_for, auth.kind)) {
       problem(rule.key, fmt::format("does not belong to auth.kind {}, but to {}; leave it out, or change auth.kind",
-                                    name_of(auth.kind), names_of(rule)));
+                                    to_string(auth.kind), names_of(rule)));
     }
   }
   if (!made_of(auth.tenant, "-.") || auth.tenant.starts_with('.')) {

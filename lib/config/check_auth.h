@@ -4,10 +4,13 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "config/config.h"
 
 namespace twinspool {
+
+std::string_view to_string(AuthKind kind);  // as auth.kind has it
 
 // `why_bad_url` is the rule of https URLs, which auth.authority shares with forward.endpoint.
 void check_auth(const AuthConfig& auth,

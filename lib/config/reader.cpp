@@ -207,19 +207,18 @@ std::optional<std::string> Section::expanded(const Tree& scalar, const std::stri
   return result;
 }
 
-void Section::refuse_if_not_yet(const std::string& key, std::string_view value) {
+void Section::refuse_if_not_yet(const std::string& key) {
   const std::string generic = without_indexes(full(key));
   for (const NotYet& feature : reading_.not_yet) {
-    if (feature.key != generic || (!value.empty() && feature.also_works == value)) continue;
-    const std::string also = feature.also_works.empty() ? "" : fmt::format(" or {}", feature.also_works);
-    problem(key, fmt::format("not available in this version yet; leave it at {}{}", feature.leave_it_at, also));
+    if (feature.key != generic) continue;
+    problem(key, fmt::format("not available in this version yet; leave it at {}", feature.leave_it_at));
   }
 }
 
 // `into` holds the default until here.
 template <class T>
 void Section::assign(const std::string& key, T& into, T value) {
-  if (value != into) refuse_if_not_yet(key, "");
+  if (value != into) refuse_if_not_yet(key);
   into = std::move(value);
 }
 

@@ -15,10 +15,9 @@
 
 namespace twinspool {
 
-struct NotYet {                      // a key whose feature comes with a later version
-  std::string_view key;              // listen[].quota.size
-  std::string_view leave_it_at;      // its default
-  std::string_view also_works = {};  // a value that is there already
+struct NotYet {                  // a key whose feature comes with a later version
+  std::string_view key;          // listen[].quota.size
+  std::string_view leave_it_at;  // its default
 };
 
 // What one reading of a configuration finds; outlives the sections of it.
@@ -72,7 +71,7 @@ class Section {
     const auto chosen = one_of(key, names);
     if (!chosen) return;
     const Enum value = (choices.begin() + *chosen)->second;
-    if (value != into) refuse_if_not_yet(key, names[*chosen]);
+    if (value != into) refuse_if_not_yet(key);
     into = value;
   }
   void word(const std::string& key, std::string& into, std::initializer_list<std::string_view> words);
@@ -84,7 +83,7 @@ class Section {
   std::optional<std::string> expanded(const Tree& scalar, const std::string& key);
   std::optional<std::size_t> one_of(const std::string& key, std::span<const std::string_view> names);
   void problem(const std::string& key, std::string what);
-  void refuse_if_not_yet(const std::string& key, std::string_view value);
+  void refuse_if_not_yet(const std::string& key);
   template <class T>
   void assign(const std::string& key, T& into, T value);
 

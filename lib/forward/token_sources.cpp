@@ -1,5 +1,6 @@
 #include "forward/token_sources.h"
 
+#include "config/check_auth.h"
 #include "forward/client_certificate.h"
 #include "forward/client_secret.h"
 #include "forward/fetched_token.h"
@@ -48,24 +49,6 @@ Result<std::unique_ptr<TokenSource>> make_token_source(net::EventLoop& loop, con
   if (!fetch) return tl::unexpected<Error>(fetch.error());
   return std::make_unique<FetchedToken>(loop, to_string(auth.kind), std::move(*fetch),
                                         TokenSchedule(auth.refresh_ahead, forward.retry, settings.seed));
-}
-
-std::string_view to_string(AuthKind kind) {
-  switch (kind) {
-    case AuthKind::none:
-      return "none";
-    case AuthKind::token_file:
-      return "token_file";
-    case AuthKind::client_secret:
-      return "client_secret";
-    case AuthKind::client_certificate:
-      return "client_certificate";
-    case AuthKind::managed_identity:
-      return "managed_identity";
-    case AuthKind::workload_identity:
-      return "workload_identity";
-  }
-  return "none";
 }
 
 std::string_view to_string(TokenStatus::State state) {

@@ -22,6 +22,4 @@ struct TokenSettings {
 Result<std::unique_ptr<TokenSource>> make_token_source(net::EventLoop& loop, const AuthConfig& auth,
                                                        const ForwardConfig& forward, const TokenSettings& settings);
 
-std::string_view to_string(AuthKind kind);
-
 }  // namespace twinspool::forward

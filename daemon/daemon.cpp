@@ -7,6 +7,7 @@
 #include <csignal>
 #include <memory>
 #include <optional>
+#include <random>
 
 #include "admin/admin_server.h"
 #include "admin/answers.h"
@@ -51,8 +52,10 @@ Result<void> raise_descriptor_limit(const Config& config) {
   return {};
 }
 
+// The kernel's: clocks and process ids may be the same on a whole fleet that was switched on together.
 std::uint64_t jitter_seed() {
-  return static_cast<std::uint64_t>(wall_now().time_since_epoch().count()) ^ static_cast<std::uint64_t>(getpid()) << 32;
+  std::random_device kernel;
+  return static_cast<std::uint64_t>(kernel()) << 32 | kernel();
 }
 
 // What delivers: everything that depends on `forward` and `auth`, so a reload replaces it as one.

@@ -11,9 +11,12 @@
 
 namespace twinspool::forward {
 
+enum class Jitter : bool { none, full };  // none: for scripts/bench fleet, to show what it is good for
+
 class Backoff {
  public:
-  Backoff(const RetryConfig& config, std::uint64_t seed) : config_(config), state_(seed) {}
+  Backoff(const RetryConfig& config, std::uint64_t seed, Jitter jitter = Jitter::full)
+      : config_(config), state_(seed), jitter_(jitter) {}
 
   // The most that the n-th failure in a row (from 1) may cost: initial × multiplier^(n-1), at most max.
   Duration ceiling(std::uint32_t failures) const {
@@ -23,15 +26,18 @@ class Backoff {
     return wanted < most ? Duration(static_cast<Duration::rep>(wanted)) : config_.max;
   }
 
-  // Anywhere up to the ceiling, on top of what the server asked for: that is never undercut, and still spread.
+  // Anywhere up to the ceiling. What the server asked for is never undercut, and as it asks a whole fleet for the same,
+  // spread over as much again, up to retry.max.
   Duration delay(std::uint32_t failures, Duration retry_after = Duration::zero()) {
-    return std::max(retry_after, Duration::zero()) + fraction_of(ceiling(failures));
+    const Duration asked = std::max(retry_after, Duration::zero());
+    return asked + fraction_of(std::max(ceiling(failures), std::min(asked, config_.max)));
   }
 
   // For what only a person can mend: between half of retry.max and all of it.
   Duration slow_delay() { return config_.max / 2 + fraction_of(config_.max / 2); }
 
-  Duration fraction_of(Duration most) {                                  // anywhere from zero up to `most`
+  Duration fraction_of(Duration most) {  // anywhere from zero up to `most`
+    if (jitter_ == Jitter::none) return most;
     const double share = static_cast<double>(next() >> 11) * 0x1.0p-53;  // [0, 1)
     return Duration(static_cast<Duration::rep>(static_cast<double>(most.count()) * share));
   }
@@ -47,6 +53,7 @@ class Backoff {
 
   RetryConfig config_;
   std::uint64_t state_;
+  Jitter jitter_;
 };
 
 }  // namespace twinspool::forward

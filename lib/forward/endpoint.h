@@ -2,22 +2,30 @@
 //
 //   probing (one request at a time) → up (1, 2, 4 … connections in flight) → waiting (nothing) → probing …
 //
+// Two limits grow while it is up: the requests in flight with each round of answers, for an endpoint that is slow to
+// answer, and their rate with time (ramp.h), for one that is quick and serves a whole fleet.
+//
 // It begins probing. Whoever sends asks allowance(), takes a Permit with sent(), and brings the Permit back with the
 // outcome. Failures of requests that were sent before the endpoint was last found bad say nothing new: they lengthen no
 // backoff.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "config/config.h"
 #include "forward/backoff.h"
 #include "forward/outcome.h"
+#include "forward/ramp.h"
 #include "spool/telemetry.h"
 #include "util/time.h"
 
 namespace twinspool::forward {
+
+// After an outage: spread and little by little, or as soon as it can (scripts/bench fleet shows the difference).
+enum class Return : std::uint8_t { gentle, at_once };
 
 class Endpoint {
  public:
@@ -35,7 +43,7 @@ class Endpoint {
     TimePoint sent_at{};
   };
 
-  Endpoint(const RetryConfig& config, std::uint32_t connections, std::uint64_t seed);
+  Endpoint(const RetryConfig& config, std::uint32_t connections, std::uint64_t seed, Return manner = Return::gentle);
 
   std::size_t allowance(TimePoint now);  // how many more requests may be sent now; ends a wait that is over
   Permit permit(TimePoint now) const { return {epoch_, now}; }  // for a dial, which is not a request
@@ -53,12 +61,14 @@ class Endpoint {
   State state() const { return state_; }
   bool known() const { return known_; }    // was found well or bad at least once
   bool ailing() const { return ailing_; }  // found bad, and not yet found well again; probing does not end it
+  // When allowance() may rise without an answer: a wait is over, or the rate allows one more. kNever: no time is known.
+  TimePoint next_allowance() const;
   TimePoint retry_at() const { return state_ == State::waiting ? retry_at_ : kNever; }
   const Outcome& trouble() const { return trouble_; }  // the newest that made it wait; verdict delivered: none
   std::uint32_t failures() const { return failures_; }
 
  private:
-  void answered(const Permit& permit);
+  void answered(const Permit& permit, TimePoint now);
   Blame judge(const Permit& permit, const Outcome& outcome, TimePoint now);
   void wait(const Outcome& outcome, Duration delay, TimePoint now);
 
@@ -66,6 +76,7 @@ class Endpoint {
   static constexpr std::size_t kFaultyLanesMax = 8;
 
   Backoff backoff_;
+  std::optional<Ramp> ramp_;  // Return::at_once has none
   const std::size_t connections_;
   State state_ = State::probing;
   bool known_ = false;

@@ -170,7 +170,7 @@ Forwarder::Impl::Impl(net::EventLoop& event_loop, Spool& the_spool, Dialer& the_
       options(std::move(the_options)),
       target{authority_of(config.endpoint), config.api_version},
       lanes(config.order, config.pipeline, {.oldest = spool.stats().oldest, .newest = spool.stats().newest}),
-      endpoint(config.retry, config.connections * config.pipeline, options.seed),
+      endpoint(config.retry, config.connections * config.pipeline, options.seed, options.manner),
       lane_backoff(config.retry, ~options.seed),
       rate(config.rate),
       state_since(options.wall_clock()),
@@ -534,7 +534,7 @@ void Forwarder::Impl::arm_wake_up(TimePoint now) {
     next = std::min(next, lanes.next_due());
     if (lanes.ready() > 0 || lanes.lanes_in_flight() > 0) {
       // One that is over could not be used in this turn: what it waits for pumps again.
-      if (endpoint.retry_at() > now) next = std::min(next, endpoint.retry_at());
+      if (endpoint.next_allowance() > now) next = std::min(next, endpoint.next_allowance());
       if (rate_next > now) next = std::min(next, rate_next);
       if (dial_not_before > now) next = std::min(next, dial_not_before);
     }

@@ -19,6 +19,7 @@
 
 #include "config/config.h"
 #include "forward/dialer.h"
+#include "forward/endpoint.h"
 #include "forward/lanes.h"
 #include "forward/outcome.h"
 #include "forward/token.h"
@@ -40,6 +41,7 @@ class Forwarder {
     std::uint64_t seed = 0;                           // of the jitter
     std::function<WallTime()> wall_clock = wall_now;  // a simulation has its own
     std::optional<WallTime> paused_since{};           // begins paused, for an operator who paused an earlier forwarder
+    Return manner = Return::gentle;                   // after an outage
   };
 
   enum class State : std::uint8_t {

@@ -36,13 +36,23 @@ TEST_CASE("delays spread over all of the time up to the ceiling", "[forward][bac
 
 TEST_CASE("what the server asked for is never undercut, and still spread", "[forward][backoff]") {
   Backoff backoff({.initial = 1s, .max = 60s, .multiplier = 2}, 1);
-  const Duration first = backoff.delay(3, 30s);
-  const Duration second = backoff.delay(3, 30s);
-  for (const Duration delay : {first, second}) {
-    CHECK(delay >= 30s);
-    CHECK(delay < 34s);
+  int late = 0;
+  for (int round = 0; round < 1000; ++round) {
+    const Duration delay = backoff.delay(3, 30s);
+    REQUIRE(delay >= 30s);
+    REQUIRE(delay < 60s);
+    late += delay > 50s ? 1 : 0;
   }
-  CHECK(first != second);
+  CHECK(late > 200);  // a whole fleet was asked for the same
+  for (int round = 0; round < 100; ++round) {
+    REQUIRE(backoff.delay(3, 0s) < 4s);
+    REQUIRE(backoff.delay(3, 1h) < 1h + 60s);
+  }
+}
+
+TEST_CASE("without jitter everybody comes back at the same moment", "[forward][backoff]") {
+  Backoff backoff({.initial = 1s, .max = 60s, .multiplier = 2}, 1, Jitter::none);
+  CHECK(backoff.delay(3) == 4s);
 }
 
 TEST_CASE("the same seed gives the same delays, another one others", "[forward][backoff]") {

@@ -23,8 +23,9 @@ struct Fixture {
   Endpoint::Blame exchange(Verdict verdict, TimePoint now, TwinNumber twin = 1, Duration retry_after = 0s) {
     return endpoint.finished(endpoint.sent(now), outcome(verdict, retry_after), twin, now);
   }
-  void come_up(TimePoint now) {
-    for (int round = 0; round < 100; ++round) exchange(Verdict::delivered, now);
+  void come_up(TimePoint now) {  // as one that has been well for a minute
+    for (int round = 0; round < 100; ++round) exchange(Verdict::delivered, now - 1min);
+    endpoint.allowance(now);
   }
 };
 
@@ -37,17 +38,21 @@ TEST_CASE_METHOD(Fixture, "an endpoint not known to be well gets one request at 
   CHECK(endpoint.allowance(t0) == 0);
   CHECK(endpoint.finished(probe, outcome(Verdict::delivered), 1, t0) == Endpoint::Blame::message);
   CHECK(endpoint.state() == Endpoint::State::up);
-  CHECK(endpoint.allowance(t0) == 2);
+  CHECK(endpoint.allowance(t0) == 0);  // the rate grows with time, too
+  CHECK(endpoint.next_allowance() <= t0 + 2s);
+  CHECK(endpoint.allowance(endpoint.next_allowance()) == 1);
+  CHECK(endpoint.allowance(t0 + 1min) == 2);
 }
 
 TEST_CASE_METHOD(Fixture, "after recovery the requests at once double with each round, up to the connections",
                  "[forward][endpoint]") {
   std::vector<std::size_t> rounds;
-  for (int round = 0; round < 7; ++round) {
+  for (int round = 0; round < 7; ++round) {  // each takes a minute: the rate is no limit then
+    const TimePoint now = t0 + round * 1min;
     std::vector<Endpoint::Permit> permits;
-    while (endpoint.allowance(t0) > 0) permits.push_back(endpoint.sent(t0));
+    while (endpoint.allowance(now) > 0) permits.push_back(endpoint.sent(now));
     rounds.push_back(permits.size());
-    for (const auto& permit : permits) endpoint.finished(permit, outcome(Verdict::delivered), 1, t0);
+    for (const auto& permit : permits) endpoint.finished(permit, outcome(Verdict::delivered), 1, now);
   }
   CHECK(rounds == std::vector<std::size_t>{1, 2, 4, 8, 16, 16, 16});
 }
@@ -190,6 +195,22 @@ TEST_CASE_METHOD(Fixture, "a kick ends the wait and forgets the failures", "[for
   CHECK(endpoint.ailing());
   exchange(Verdict::retry_path, t0);
   CHECK(endpoint.retry_at() <= t0 + 1s);
+}
+
+TEST_CASE_METHOD(Fixture, "a refused token does not slow the sending down, an outage does", "[forward][endpoint]") {
+  come_up(t0);
+  SECTION("a token that was renewed") {
+    exchange(Verdict::renew_token, t0);
+    exchange(Verdict::delivered, t0);
+    CHECK(endpoint.allowance(t0) > 0);
+  }
+  SECTION("an outage") {
+    exchange(Verdict::retry_path, t0);
+    const TimePoint later = endpoint.retry_at();
+    REQUIRE(endpoint.allowance(later) == 1);
+    exchange(Verdict::delivered, later);
+    CHECK(endpoint.allowance(later) == 0);
+  }
 }
 
 TEST_CASE_METHOD(Fixture, "a withdrawn request leaves no trace", "[forward][endpoint]") {

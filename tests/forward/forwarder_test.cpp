@@ -144,6 +144,7 @@ struct Fixture {
   MemoryDialer dialer{loop, cloud.server};
   FakeTokens tokens;
   ForwardConfig config;
+  Return manner = Return::at_once;  // time stands still in most tests
   const TimePoint began = loop.now();
   std::unique_ptr<Forwarder> forwarder;
 
@@ -158,8 +159,9 @@ struct Fixture {
   }
   std::int64_t wall_ms() const { return to_unix_ms(wall()); }
   void start() {
-    forwarder = std::make_unique<Forwarder>(loop, spool, dialer, tokens, config,
-                                            Forwarder::Options{.seed = 1, .wall_clock = [this] { return wall(); }});
+    forwarder = std::make_unique<Forwarder>(
+        loop, spool, dialer, tokens, config,
+        Forwarder::Options{.seed = 1, .wall_clock = [this] { return wall(); }, .paused_since = {}, .manner = manner});
     forwarder->start();
     turns();
   }
@@ -210,6 +212,27 @@ TEST_CASE_METHOD(Fixture, "a fresh message goes from commit to wire without bein
   turns();
   CHECK(cloud.ids() == Ids{"1"});
   CHECK(spool.reads == 0);
+}
+
+TEST_CASE_METHOD(Fixture, "after an outage little is sent at first, and what the rate allows next wakes the forwarder",
+                 "[forward][forwarder]") {
+  manner = Return::gentle;  // one in the first second, two in the next, ...
+  for (int n = 0; n < 60; ++n) spool.add("twin-" + std::to_string(n), std::to_string(n));
+  start();
+  CHECK(cloud.seen.size() == 1);
+  std::vector<std::size_t> sent;
+  for (int second = 0; second < 4; ++second) {
+    for (int step = 0; step < 100; ++step) pass(10ms);
+    sent.push_back(cloud.seen.size());
+  }
+  CHECK(sent.at(0) <= 3);
+  CHECK(sent.at(1) > sent.at(0));
+  CHECK(sent.at(1) <= 6);
+  CHECK(sent.at(2) <= 12);
+  CHECK(sent.at(3) > 16);
+  CHECK(sent.at(3) <= 24);
+  pass_by_seconds(20);
+  CHECK(spool.rows() == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "at the start one request probes, then as many as double with each round",
@@ -549,7 +572,7 @@ TEST_CASE_METHOD(Fixture, "a throttling answer pauses the whole endpoint for as 
   CHECK(stats().retry_in >= 30s);
   pass(29s);
   CHECK(cloud.seen.size() == 1);
-  pass_by_seconds(3);
+  pass_by_seconds(32);  // as long as it asked, and up to as much again
   CHECK(cloud.ids() == Ids{"1", "1", "2"});
 }
 

@@ -103,7 +103,7 @@ TEST_CASE("Retry-After is never undercut", "[forward][token]") {
   schedule.began(t0);
   schedule.failed({.retry_after = 30s}, t0);
   CHECK(schedule.due() >= t0 + 30s);
-  CHECK(schedule.due() <= t0 + 31s);
+  CHECK(schedule.due() < t0 + 60s);  // spread, as a whole fleet may have been told the same
 }
 
 TEST_CASE("what only a person can mend is tried slowly from the first failure on", "[forward][token]") {

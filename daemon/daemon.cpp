@@ -20,6 +20,7 @@
 #include "ingest/ingest_server.h"
 #include "net/event_loop.h"
 #include "notify.h"
+#include "spool/forecast.h"
 #include "spool/spool.h"
 #include "util/json.h"
 #include "util/log.h"
@@ -79,6 +80,7 @@ class Process {
   void add_delivery_routes();
   http::Response delivery_answer(const std::string& message);
   admin::Facts facts();
+  void watch_rates();
   void reload();
   void apply_configuration();
   void replace_delivery(std::unique_ptr<Delivery> next);
@@ -99,6 +101,8 @@ class Process {
 
   net::EventLoop loop_;
   net::Timer stop_deadline_{loop_.timers(), [this] { finish(); }};
+  Forecast forecast_;
+  net::Timer watch_rates_{loop_.timers(), [this] { watch_rates(); }};
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Delivery> delivery_;  // null: forward.endpoint is empty, collecting only
   std::unique_ptr<Delivery> next_delivery_;
@@ -120,6 +124,7 @@ Result<void> Process::start() {
   if (!spool) return tl::unexpected(spool.error());
   spool_ = std::move(*spool);
   spool_->on_recovered([this] { restart_delivery(); });
+  watch_rates();
   begin_delivery(std::move(*delivery));
 
   auto ingest = ingest::IngestServer::listen(loop_, config_.listen, config_.ingest, *spool_, inherited);
@@ -223,6 +228,7 @@ admin::Facts Process::facts() {
           .endpoint = config_.forward.endpoint,
           .capacity_bytes = config_.store.max_size,
           .spool = spool_->stats(),
+          .outlook = forecast_.outlook(loop_.now(), spool_->stats(), config_.store),
           .token = delivery_ ? delivery_->token->status() : forward::TokenStatus{},
           .forwarder = delivery_ ? delivery_->forwarder->stats() : forward::Forwarder::Stats{},
           .ingest = ingest_->stats(),
@@ -230,6 +236,11 @@ admin::Facts Process::facts() {
           .now = wall_now(),
           .uptime = monotonic_now() - started_,
           .clock_synchronized = clock_synchronized()};
+}
+
+void Process::watch_rates() {
+  forecast_.add(loop_.now(), spool_->stats());
+  watch_rates_.set_after(kForecastEvery);
 }
 
 void Process::reload() {

@@ -51,6 +51,22 @@ void write_queue(json::Writer& out, const Facts& facts) {
   out.key("bytes").integer(number(spool.kept_bytes)).end_object();
 }
 
+void write_forecast(json::Writer& out, const Outlook& outlook) {
+  const auto or_null = [&out](std::string_view key, std::optional<double> value) {
+    out.key(key);
+    value ? out.number(*value) : out.null();
+  };
+  const auto as_seconds = [](std::optional<Duration> duration) {
+    return duration ? std::optional(seconds(*duration)) : std::nullopt;
+  };
+  out.key("forecast").begin_object();
+  or_null("drain_eta_seconds", as_seconds(outlook.drain_eta));
+  or_null("time_to_full_seconds", as_seconds(outlook.time_to_full));
+  or_null("arrivals_per_second", outlook.arrivals_per_second);
+  or_null("departures_per_second", outlook.departures_per_second);
+  out.end_object();
+}
+
 void write_upstream(json::Writer& out, const Facts& facts) {
   const forward::Forwarder::Stats& forwarder = facts.forwarder;
   out.key("upstream").begin_object();
@@ -67,11 +83,7 @@ void write_upstream(json::Writer& out, const Facts& facts) {
 
 void write_token(json::Writer& out, const forward::TokenStatus& token) {
   const auto seconds_or_null = [&out](const std::optional<Duration>& duration) {
-    if (duration) {
-      out.number(seconds(*duration));
-    } else {
-      out.null();
-    }
+    duration ? out.number(seconds(*duration)) : out.null();
   };
   out.key("token").begin_object();
   out.key("kind").string(token.kind).key("state").string(forward::to_string(token.state));
@@ -164,6 +176,7 @@ std::string status_json(const Facts& facts, const Condition& condition) {
   out.key("since").string(to_rfc3339(condition.since));
   out.key("pid").integer(getpid()).key("uptime_seconds").number(seconds(facts.uptime));
   write_queue(out, facts);
+  write_forecast(out, facts.outlook);
   write_upstream(out, facts);
   write_token(out, facts.token);
   write_store(out, facts);

@@ -8,6 +8,7 @@
 
 #include "forward/forwarder.h"
 #include "ingest/ingest_server.h"
+#include "spool/forecast.h"
 #include "spool/spool.h"
 #include "util/time.h"
 
@@ -26,6 +27,7 @@ struct Facts {  // gathered at one moment, on the loop thread
   std::string endpoint;              // empty: collecting only
   std::uint64_t capacity_bytes = 0;  // store.max_size
   SpoolStats spool;
+  Outlook outlook;
   forward::TokenStatus token;
   forward::Forwarder::Stats forwarder;
   ingest::IngestServer::Stats ingest;

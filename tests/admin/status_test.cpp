@@ -42,6 +42,21 @@ TEST_CASE("the status says how much waits, how old it is, and what became of the
   CHECK(status.value("upstream.state") == "up");
 }
 
+TEST_CASE("the status foretells the end of the drain and the full queue, or says null", "[admin][status]") {
+  Facts facts = delivering();
+  CHECK(parsed(facts).value("forecast.drain_eta_seconds") == "null");
+  CHECK(parsed(facts).value("forecast.time_to_full_seconds") == "null");
+  facts.outlook = {.arrivals_per_second = 2,
+                   .departures_per_second = 12.5,
+                   .drain_eta = std::chrono::minutes(10),
+                   .time_to_full = std::chrono::hours(1)};
+  const json::Document status = parsed(facts);
+  CHECK(std::stod(status.value("forecast.drain_eta_seconds").value()) == 600);
+  CHECK(std::stod(status.value("forecast.time_to_full_seconds").value()) == 3600);
+  CHECK(std::stod(status.value("forecast.arrivals_per_second").value()) == 2);
+  CHECK(std::stod(status.value("forecast.departures_per_second").value()) == 12.5);
+}
+
 TEST_CASE("the status says what waits of each socket, beside its quota", "[admin][status]") {
   Facts facts = delivering();
   facts.sockets = {{"/run/a.sock", {}}, {"/run/b.sock", {.messages = 5, .size = 70'000}}};

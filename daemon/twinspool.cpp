@@ -38,12 +38,16 @@ void describe(CommandLine& line) {
                      " where it is)");
   app.add_option("--socket", line.options.message_socket, "The message socket, instead of the configuration's first");
   app.add_option("--admin", line.options.admin_socket, "The admin socket, instead of the configuration's");
+  app.add_flag("--no-color", line.no_colour, "No colour, also on a terminal (as NO_COLOR in the environment)");
   app.set_version_flag("--version", "twinspool " TWINSPOOL_VERSION);
   app.require_subcommand(1);
   app.fallthrough();  // so that the options above may also follow the verb
 
+  add_status_verbs(line);
   add_message_verbs(line);
+  add_queue_verbs(line);
   add_integrity_verbs(line);
+  add_doctor_verbs(line);
   add_bench_verbs(line);
   add_delivery_verbs(line);
   add_trace_verbs(line);
@@ -61,7 +65,7 @@ void describe(CommandLine& line) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a daemon that goes away is an error, not our end
   CLI::App app{"twinspool looks into twinspoold and sends telemetry through it.", "twinspool"};
-  CommandLine line{.app = app, .options = {}, .carry_out = {}};
+  CommandLine line{.app = app, .options = {}, .no_colour = false, .carry_out = {}};
   describe(line);
   try {
     app.parse(argc, argv);

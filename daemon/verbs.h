@@ -16,7 +16,8 @@ namespace twinspool {
 
 struct CommandLine {
   CLI::App& app;
-  ops::SocketOptions options;                // where the daemon is
+  ops::SocketOptions options;  // where the daemon is
+  bool no_colour = false;
   std::function<ops::ExitCode()> carry_out;  // the verb that was given
 };
 
@@ -27,8 +28,11 @@ std::function<ops::ExitCode()> with_sockets(CommandLine& line, std::function<ops
 CLI::App* add_verb(CommandLine& line, const std::string& name, const std::string& purpose,
                    std::function<ops::ExitCode()> carry_out);
 
+void add_doctor_verbs(CommandLine& line);  // doctor, selftest
 void add_bench_verbs(CommandLine& line);
-void add_message_verbs(CommandLine& line);    // status, send, and what looks at messages
+void add_status_verbs(CommandLine& line);     // status, drain
+void add_message_verbs(CommandLine& line);    // send
+void add_queue_verbs(CommandLine& line);      // list, show, tail, export, import
 void add_integrity_verbs(CommandLine& line);  // check, repair
 void add_delivery_verbs(CommandLine& line);   // pause, resume, kick, explain
 void add_trace_verbs(CommandLine& line);      // receipt, replay, quarantine, snapshot

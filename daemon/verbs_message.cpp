@@ -2,21 +2,11 @@
 #include <memory>
 
 #include "ops/send.h"
-#include "ops/status.h"
 #include "verbs.h"
 
 namespace twinspool {
 
 namespace {
-
-void add_status(CommandLine& line) {
-  const auto json = std::make_shared<bool>(false);
-  CLI::App* status = add_verb(
-      line, "status", "Is it delivering? If not, why, since when, and how much waits",
-      with_sockets(line, [json](const ops::Sockets& sockets) { return ops::run_status(sockets.admin, *json); }));
-  status->add_flag("--json", *json, "The daemon's status document as it is");
-  status->footer("Example:\n  twinspool status --json | jq .queue.messages");
-}
 
 void add_send(CommandLine& line) {
   const auto options = std::make_shared<ops::SendOptions>();
@@ -40,9 +30,6 @@ void add_send(CommandLine& line) {
 
 }  // namespace
 
-void add_message_verbs(CommandLine& line) {
-  add_status(line);
-  add_send(line);
-}
+void add_message_verbs(CommandLine& line) { add_send(line); }
 
 }  // namespace twinspool

@@ -43,22 +43,29 @@ class NetworkDialer::Attempt final : public net::Pending {
         deadline_(dialer.loop_.timers(), [this] { on_deadline(); }),
         next_address_at_(dialer.loop_.timers(), [this] { connect_next(); }) {
     deadline_.set_after(dialer_.connect_timeout_);
+    dialer_.progress_ = {};
     step_ = dialer_.look_up_(dialer_.loop_, hop_host(), proxy() ? proxy()->port : dialer_.target_.port,
                              [this](Result<std::vector<net::Address>> found) { on_found(std::move(found)); });
   }
 
  private:
-  enum class Step : std::uint8_t { look_up, connect, tunnel, handshake };
+  using Step = DialProgress::Step;
 
   void on_found(Result<std::vector<net::Address>> found) {
     retire(std::move(step_));
     if (found && found->empty()) found = fail(Errc::unreachable, "cannot look up '" + hop_host() + "': no address");
     if (!found) return end(advised(std::move(found.error()), "check " + hop_key() + " and this gateway's DNS"));
-    doing_ = Step::connect;
+    go_on(Step::connect);
     addresses_ = std::move(*found);
+    dialer_.progress_.addresses = addresses_;
     const auto first = static_cast<std::ptrdiff_t>(dialer_.bad_handshakes_ % addresses_.size());
     std::rotate(addresses_.begin(), addresses_.begin() + first, addresses_.end());
     connect_next();
+  }
+
+  void go_on(Step step) {
+    doing_ = step;
+    dialer_.progress_.step = step;
   }
 
   void connect_next() {
@@ -91,7 +98,7 @@ class NetworkDialer::Attempt final : public net::Pending {
   }
 
   void ask_proxy(std::unique_ptr<net::Stream> transport) {
-    doing_ = Step::tunnel;
+    go_on(Step::tunnel);
     step_ = open_tunnel(dialer_.loop_, std::move(transport), *proxy(), target_authority(),
                         [this](Result<std::unique_ptr<net::Stream>> tunnel) {
                           retire(std::move(step_));
@@ -102,7 +109,7 @@ class NetworkDialer::Attempt final : public net::Pending {
   }
 
   void shake_hands(std::unique_ptr<net::Stream> transport) {
-    doing_ = Step::handshake;
+    go_on(Step::handshake);
     step_ = tls::connect_tls(dialer_.loop_, std::move(transport), *dialer_.context_, dialer_.target_.server_name,
                              [this](Result<std::unique_ptr<net::Stream>> encrypted) {
                                retire(std::move(step_));
@@ -137,6 +144,7 @@ class NetworkDialer::Attempt final : public net::Pending {
             {Errc::timeout, "the answer of the proxy " + proxy()->shown() + " to CONNECT " + target_authority() + late},
             "check that it is an HTTP proxy and that it reaches that host"));
       case Step::handshake:
+      case Step::done:
         ++dialer_.bad_handshakes_;
         return end(
             advised({Errc::timeout, "the TLS handshake with " + host() + through_proxy() + late}, path_advice()));
@@ -171,6 +179,7 @@ class NetworkDialer::Attempt final : public net::Pending {
 
   void end(Result<std::unique_ptr<net::Stream>> result) {
     deadline_.cancel();
+    if (result) dialer_.progress_.step = Step::done;
     const Dialed done = std::move(done_);
     done(std::move(result));  // last: it may end this object
   }

@@ -26,6 +26,13 @@ namespace twinspool::forward {
 
 constexpr Duration kNextAddressAfter = std::chrono::seconds(1);
 
+// How far a dial came, and where it led: for tools that tell its steps apart.
+struct DialProgress {
+  enum class Step : std::uint8_t { look_up, connect, tunnel, handshake, done };
+  Step step = Step::look_up;
+  std::vector<net::Address> addresses;  // of the first hop
+};
+
 class NetworkDialer final : public Dialer {
  public:
   using LookUp =
@@ -45,6 +52,9 @@ class NetworkDialer final : public Dialer {
   // host or the proxy, the step and what to look at. The dialer outlives the Pending.
   std::unique_ptr<net::Pending> dial(Dialed done) override;
 
+  const DialProgress& progress() const { return progress_; }       // of the newest dial
+  const std::optional<ProxyUrl>& proxy() const { return proxy_; }  // nullopt: none on the way to this target
+
  private:
   class Attempt;
   NetworkDialer(net::EventLoop& loop, DialTarget target, std::optional<ProxyUrl> proxy,
@@ -57,6 +67,7 @@ class NetworkDialer final : public Dialer {
   const Duration connect_timeout_;
   const LookUp look_up_;
   std::size_t bad_handshakes_ = 0;
+  DialProgress progress_;
 };
 
 }  // namespace twinspool::forward

@@ -7,15 +7,13 @@
 
 #include "ops/call.h"
 #include "ops/sockets.h"
-#include "util/json.h"
 
 namespace twinspool::ops {
 
 namespace {
 
-tl::unexpected<ExitCode> fail_with(ExitCode code, const std::string& text) {
-  std::fprintf(stderr, "twinspool: %s\n", text.c_str());
-  return tl::unexpected(code);
+tl::unexpected<Failure> fail_with(ExitCode code, std::string text) {
+  return tl::unexpected(Failure{code, std::move(text)});
 }
 
 std::string refusal_text(const http::Response& response) {
@@ -27,8 +25,8 @@ std::string refusal_text(const http::Response& response) {
 
 }  // namespace
 
-tl::expected<http::Response, ExitCode> ask_admin(const std::string& admin_socket, std::string_view method,
-                                                 std::string_view target, std::string body, Duration timeout) {
+tl::expected<http::Response, Failure> try_admin(const std::string& admin_socket, std::string_view method,
+                                                std::string_view target, std::string body, Duration timeout) {
   http::Request request{.method = std::string(method),
                         .target = std::string(target),
                         .headers = {{"Host", "localhost"}},
@@ -43,6 +41,26 @@ tl::expected<http::Response, ExitCode> ask_admin(const std::string& admin_socket
   if (response->status < 200 || response->status > 299)
     return fail_with(kFailed, fmt::format("the daemon refuses: {}", refusal_text(*response)));
   return std::move(*response);
+}
+
+tl::expected<http::Response, ExitCode> ask_admin(const std::string& admin_socket, std::string_view method,
+                                                 std::string_view target, std::string body, Duration timeout) {
+  auto response = try_admin(admin_socket, method, target, std::move(body), timeout);
+  if (!response) return tl::unexpected(report(response.error()));
+  return std::move(*response);
+}
+
+tl::expected<StatusAnswer, Failure> try_status(const std::string& admin_socket) {
+  auto response = try_admin(admin_socket, "GET", "/status");
+  if (!response) return tl::unexpected(response.error());
+  auto document = json::Document::parse(response->body);
+  if (!document) return fail_with(kFailed, fmt::format("{} answered no JSON: {}", admin_socket, document.error().what));
+  return StatusAnswer{std::move(*document), std::move(response->body)};
+}
+
+ExitCode report(const Failure& failure) {
+  std::fprintf(stderr, "twinspool: %s\n", failure.what.c_str());
+  return failure.code;
 }
 
 }  // namespace twinspool::ops

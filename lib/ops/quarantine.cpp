@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "ops/admin_call.h"
+#include "ops/message_text.h"
 #include "ops/text.h"
 
 namespace twinspool::ops {
@@ -70,23 +71,14 @@ std::string render_quarantined(const json::Document& page) {
 
 std::string export_quarantine(const json::Document& page) {
   std::string text;
-  for (std::size_t i = 0; i < page.size("messages"); ++i) {
-    json::Writer out;
-    out.begin_object().key("twin").string(percent_decoded(text_of(page, i, "twin")));
-    const std::string component = text_of(page, i, "component");
-    if (!component.empty()) out.key("component").string(percent_decoded(component));
-    out.key("messageId").string(text_of(page, i, "message_id"));
-    for (const auto& [key, name] : {std::pair{"sourceTime", "source_time"}, std::pair{"traceparent", "traceparent"},
-                                    std::pair{"tracestate", "tracestate"}}) {
-      const std::string value = text_of(page, i, name);
-      if (!value.empty()) out.key(key).string(value);
-    }
-    std::string body = text_of(page, i, "body");
-    for (char& c : body)
-      if (c == '\n' || c == '\r') c = ' ';  // between tokens only: JSON has no raw line break elsewhere
-    out.key("telemetry").raw(body).end_object();
-    text += out.take() + "\n";
-  }
+  for (std::size_t i = 0; i < page.size("messages"); ++i)
+    text += batch_line({.twin = text_of(page, i, "twin"),
+                        .component = text_of(page, i, "component"),
+                        .message_id = text_of(page, i, "message_id"),
+                        .source_time = text_of(page, i, "source_time"),
+                        .traceparent = text_of(page, i, "traceparent"),
+                        .tracestate = text_of(page, i, "tracestate"),
+                        .body = text_of(page, i, "body")});
   return text;
 }
 

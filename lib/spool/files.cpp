@@ -62,6 +62,8 @@ Result<void> make_directory(const std::string& directory) {
   return {};
 }
 
+}  // namespace
+
 Result<void> check_block_size(const std::string& directory) {
   struct statvfs info {};
   if (::statvfs(directory.c_str(), &info) != 0)
@@ -72,8 +74,6 @@ Result<void> check_block_size(const std::string& directory) {
                                    "small partitions get 1024 by default)");
   return {};
 }
-
-}  // namespace
 
 Error errno_error(const std::string& doing, const std::string& path) {
   const int number = errno;

@@ -64,6 +64,8 @@ Result<std::string> read_small_file(const std::string& path);  // the first 4 Ki
 // Gives an existing file blocks beyond its end, so that it can grow to `bytes` on a full disk. Best effort: on a file
 // system that cannot, or has none left, nothing changes.
 void reserve_blocks(const std::string& path, std::uint64_t bytes);
+Result<void> check_block_size(
+    const std::string& directory);                       // SQLite's shared memory needs 4 KiB blocks on a full disk
 std::uint64_t free_bytes(const std::string& directory);  // of its file system, for us; UINT64_MAX where nobody knows
 std::uint64_t file_size(const std::string& path);        // 0 where there is none
 

@@ -22,7 +22,9 @@ std::string status(const std::string& state, const std::string& why) {
 "pid":4711,"uptime_seconds":303.5,
 "queue":{"messages":1234567,"bytes":3355443,"capacity_bytes":33554432,"oldest_sequence":17,
  "oldest_at":"2026-11-23T16:00:00.000Z","oldest_age_seconds":15041.2},
-"totals":{"accepted":2000000,"duplicates":12,"delivered":765000,"quarantined":3,"dropped":0},"quarantine":{"messages":3},
+"totals":{"accepted":2000000,"duplicates":12,"delivered":765000,"quarantined":3,"dropped":5},"quarantine":{"messages":3},
+"forecast":{"drain_eta_seconds":null,"time_to_full_seconds":3600.0,"arrivals_per_second":42.0,
+ "departures_per_second":0.0},
 "upstream":{"endpoint":"https://plant.example","state":"down","why":"connection refused","retry_in_seconds":12.5,
  "last_status":503,"connections":4,"in_flight":2},
 "lanes":{"ready":5,"in_flight":2,"waiting":1,"held":9},
@@ -73,9 +75,10 @@ TEST_CASE("the status says what an operator asks", "[ops][status]") {
   CHECK(has(text, "Why         no route to the cloud\n"));
   CHECK(has(text, "1,234,567 messages, 3.2 MiB of 32.0 MiB (10%)"));
   CHECK(has(text, "sequence 17, waiting for 4h 10m (since 2026-11-23 16:00:00 UTC)"));
-  CHECK(has(text, "765,000 of 2,000,000 accepted (12 duplicates, 0 dropped)"));
-  CHECK(has(text, "Quarantine  3 messages\n"));
-  CHECK(has(text, "            sqlite3 /var/lib/twinspool/queue.db 'select * from quarantine'\n"));
+  CHECK(has(text, "Forecast    full in about 1h (0/s go out, 42/s come in)\n"));
+  CHECK(has(text, "765,000 of 2,000,000 accepted (12 duplicates)\n"));
+  CHECK(has(text, "Dropped     5 messages, by store.max_age or store.when_full\n"));
+  CHECK(has(text, "Quarantine  3 messages: twinspool quarantine list, then retry or purge\n"));
   CHECK(has(text, "https://plant.example\n"));
   CHECK(has(text, "down, last answer 503, 4 connections, 2 in flight, next try in 12.5s"));
   CHECK(has(text, "connection refused"));
@@ -129,4 +132,17 @@ TEST_CASE("faults of disk and clock are told", "[ops][status]") {
   CHECK(has(shown, "FULL: senders get 507"));
   CHECK(has(shown, "NOT known to be synchronized"));
   check_fits(shown);
+}
+
+TEST_CASE("however much is wrong at once, 24 lines hold it, and the last says where the rest is", "[ops][status]") {
+  std::string text = status("degraded", std::string(400, 'w'));
+  text.replace(text.find("\"fault\":\"\""), 10, "\"fault\":\"" + std::string(400, 'f') + "\",\"wal_held_by_pid\":7");
+  text.replace(text.find("\"closed_by_space\":false"), 23, "\"closed_by_space\":true ");
+  text.replace(text.find("connection refused"), 18, std::string(400, 'u'));
+  text.insert(text.find("\"store\":"), "\"token\":{\"kind\":\"client_secret\",\"state\":\"failing\",\"last_error\":\"" +
+                                           std::string(400, 't') + "\"},");
+  const std::string shown = render_status(document(text), Colour::off);
+  check_fits(shown);
+  CHECK(lines_of(shown).size() == 24);
+  CHECK(has(shown, "twinspool status --json has the rest"));
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstdlib>
 
@@ -33,9 +34,10 @@ double StatusView::number(std::string_view path) const {
 
 std::string StatusView::count(std::string_view path) const {
   std::string digits = text(path);
-  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos) return digits;
-  for (std::size_t at = digits.size(); at > 3;) digits.insert(at -= 3, ",");
-  return digits;
+  std::uint64_t number = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, number);
+  return stop == end && error == std::errc() ? grouped(number) : digits;
 }
 
 std::string StatusView::bytes(std::string_view path) const {
@@ -45,10 +47,9 @@ std::string StatusView::bytes(std::string_view path) const {
 std::string StatusView::seconds(std::string_view path) const { return human_seconds(number(path)); }
 
 std::string StatusView::moment(std::string_view path) const {
-  std::string time = text(path);
+  const std::string time = text(path);
   if (time.size() != 24 || time[10] != 'T' || time[19] != '.') return time;
-  time[10] = ' ';
-  return time.substr(0, 19) + " UTC";
+  return fmt::format("{:.10} {:.8} UTC", time, time.substr(11));
 }
 
 std::string StatusView::per_second(std::string_view path) const { return human_rate(number(path)); }
@@ -63,7 +64,8 @@ std::string StatusView::outlook() const {
   const std::string rates = fmt::format("{} go out, {} come in", per_second("forecast.departures_per_second"),
                                         per_second("forecast.arrivals_per_second"));
   if (is("queue.messages", "0")) return rates;
-  if (known("forecast.time_to_full_seconds") && !some("forecast.time_to_full_seconds")) return "full; " + rates;
+  if (known("forecast.time_to_full_seconds") && !some("forecast.time_to_full_seconds"))
+    return fmt::format("full; {}", rates);
   if (known("forecast.drain_eta_seconds"))
     return fmt::format("drained in about {} ({})", seconds("forecast.drain_eta_seconds"), rates);
   if (known("forecast.time_to_full_seconds"))

@@ -65,7 +65,7 @@ Result<void> Committer::open_store() {
   if (!store) return tl::unexpected(store.error());
   store_ = std::move(*store);
   Result<void> usable = use_store();
-  if (usable) usable = rebuild_window();
+  if (usable) usable = known_.load(*store_, config_.dedup_window);
   if (usable) usable = store_->lane_notes().map([](const auto&) {});  // are asked for next
   if (!usable) {
     if (usable.error().code != Errc::corrupt) return usable;
@@ -83,7 +83,7 @@ Result<void> Committer::use_store() {
   reserve_blocks(home_.files().wal, kWalReserveBytes);
   home_.remember_files();
   wal_readers_.emplace(home_.files().shm);
-  digester_ = Digester(store_->digest_key());
+  known_.use_key(store_->digest_key());
   wal_pages_copied_ = 0;
   space_probed_ms_ = INT64_MIN / 2;
   probe_space(clocks_.uptime_ms());
@@ -123,8 +123,7 @@ Committer::Background Committer::work() {
     }
   }
   if (did == Recovery::Did::imported) {
-    window_ = DedupWindow{};
-    if (const Result<void> rebuilt = rebuild_window(); !rebuilt) set_fault(rebuilt.error());
+    if (const Result<void> rebuilt = known_.reload(*store_, config_.dedup_window); !rebuilt) set_fault(rebuilt.error());
     note_oldest();
     return Background::imported;
   }
@@ -133,29 +132,6 @@ Committer::Background Committer::work() {
 }
 
 Result<void> Committer::acknowledge() { return recovery_.acknowledge(); }
-
-Result<void> Committer::rebuild_window() {
-  const std::int64_t window_ms = to_ms(config_.dedup_window);
-  if (window_ms <= 0) return {};
-  const Moment& opened = store_->opened();
-  std::vector<DedupWindow::Entry> entries;
-  const auto visit = [&](const Store::Known& known) {
-    if (age_ms(known.left, opened, opened) >= window_ms) return false;  // what follows is older still
-    const std::int64_t age = age_ms(known.accepted, opened, opened);
-    if (age < window_ms && !known.put_back)
-      entries.push_back({digester_.digest128({known.twin, known.component, known.message_id}), known.body_digest,
-                         known.sequence, opened.uptime_ms + window_ms - age});
-    return entries.size() < kDedupEntriesMax;
-  };
-  if (Result<void> visited = store_->visit_queued(visit); !visited) return visited;
-  std::vector<DedupWindow::Entry> queued = std::move(entries);
-  entries = {};
-  if (Result<void> visited = store_->visit_left(visit); !visited) return visited;
-  entries.insert(entries.end(), queued.begin(), queued.end());
-  std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.sequence < b.sequence; });
-  for (const DedupWindow::Entry& entry : entries) window_.add(entry);
-  return {};
-}
 
 Moment Committer::now() {
   const std::int64_t uptime_ms = clocks_.uptime_ms();
@@ -218,13 +194,14 @@ Committer::Outcome Committer::recall(RecallRun& run) {
     run.stop("what was salvaged is still being carried over: try again when the status says that it was");
     return outcome;
   }
-  entries_added_ = departures_written_ = 0;
+  known_.begin();
+  departures_written_ = 0;
   appended_.clear();
   const auto admit = [&](std::uint64_t bytes) {
     const Figures& figures = store_->figures();
     return gate_.admit({1, bytes}, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
   };
-  const auto body_digest = [&](const Telemetry& message) { return digester_.digest64({message.body}); };
+  const auto body_digest = [&](const Telemetry& message) { return known_.body_digest(message); };
   Result<void> done = run.step(*store_, admit, body_digest, at, outcome.committed);
   const bool wrote = done && store_->writing();
   if (wrote) done = store_->commit();
@@ -239,8 +216,7 @@ Committer::Outcome Committer::recall(RecallRun& run) {
 }
 
 Sequence Committer::find_recent(const Telemetry& message) {
-  const auto known =
-      window_.find(digester_.digest128({message.twin, message.component, message.message_id}), clocks_.uptime_ms());
+  const auto known = known_.find(known_.key_of(message), clocks_.uptime_ms());
   return known ? known->sequence : 0;
 }
 
@@ -262,7 +238,7 @@ Committer::Outcome Committer::commit(Work work) {
     return outcome;
   }
   if (reads_wait()) work.record = false;  // their rows may still be missing
-  window_.expire(at.uptime_ms);
+  known_.expire(at.uptime_ms);
   Result<void> committed = try_commit(work, at, outcome);
   if (committed) return outcome;
 
@@ -294,7 +270,7 @@ std::size_t Committer::record_on_full_disk(Work work, const Moment& at) {
 }
 
 Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcome) {
-  entries_added_ = 0;
+  known_.begin();
   departures_written_ = 0;
   appended_.clear();
   first_uncommitted_ = store_->figures().next_sequence;
@@ -315,6 +291,10 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
     if (Result<void> noted = store_->note(note); !noted) return noted;
   }
   if (!store_->writing()) return {};  // duplicates and refusals only: nothing that a sync would make more true
+  const bool on_full_disk = recorded_max_ == kRecordedOnFullDiskMax;
+  if (!on_full_disk) {
+    if (Result<void> logged = known_.write(*store_, departures_written_, at); !logged) return logged;
+  }
   if (Result<void> committed = store_->commit(); !committed) return committed;
   conclude(outcome);
   if (departures_written_ > 0) {  // there may be room again, and whoever waits for it to be told does not append
@@ -332,7 +312,7 @@ Result<void> Committer::ensure_writing() { return store_->writing() ? Result<voi
 Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& outcome) {
   std::vector<Telemetry>& messages = append.messages;
   const std::int64_t window_ms = to_ms(config_.dedup_window);
-  const std::size_t added_before = entries_added_;
+  const std::size_t added_before = known_.added();
   Sequence next = store_->figures().next_sequence;
   SpaceGate::Load load;
   std::vector<Receipt> receipts;
@@ -341,12 +321,11 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
   body_digests.reserve(messages.size());
   std::optional<Refused> refused;
   for (const Telemetry& telemetry : messages) {
-    const std::uint64_t body = digester_.digest64({telemetry.body});
-    body_digests.push_back(body);
+    const Deduplication::Key key = known_.key_of(telemetry);
+    body_digests.push_back(key.body);
     if (window_ms > 0) {
-      const Digest128 key = digester_.digest128({telemetry.twin, telemetry.component, telemetry.message_id});
-      if (const auto known = window_.find(key, at.uptime_ms)) {
-        if (known->body != body) {
+      if (const auto known = known_.find(key, at.uptime_ms)) {
+        if (known->body != key.body) {
           if (!refused)
             refused = Refused{Refusal::message_id_reused,
                               "Message-Id " + telemetry.message_id + " was accepted for this twin with another body",
@@ -357,8 +336,7 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
         receipts.push_back({known->sequence, true});
         continue;
       }
-      window_.add({key, body, next, at.uptime_ms + window_ms});
-      ++entries_added_;
+      known_.add(key, next, at.uptime_ms + window_ms);
     }
     receipts.push_back({next++, false});
     ++load.messages;
@@ -372,8 +350,7 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
   if (!refused && load.messages > 0)
     refused = gate_.admit(load, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
   if (refused) {
-    window_.remove_newest(entries_added_ - added_before);
-    entries_added_ = added_before;
+    known_.take_back(known_.added() - added_before);
     outcome.answers.emplace_back(tl::unexpect, std::move(*refused));
     return {};
   }
@@ -498,7 +475,8 @@ bool Committer::trim_kept_for_space() {
   if (closed_ || !fault_.empty() || reads_wait() || !gate_.closed_by_disk() || store_->figures().kept_messages == 0)
     return false;
   const Moment at = now();
-  entries_added_ = departures_written_ = 0;
+  known_.begin();
+  departures_written_ = 0;
   Result<void> done = store_->begin();
   Result<bool> more = false;
   if (done) {
@@ -513,6 +491,7 @@ bool Committer::trim_kept_for_space() {
 // The transaction is durable: what it wrote is now true for readers and callers.
 void Committer::conclude(Outcome& outcome) {
   ++commits_;
+  known_.committed();
   outcome.synced = true;
   if (!appended_.empty()) disk_full_noted_ = false;
   for (std::size_t i = 0; i < appended_.size(); ++i) outcome.committed[i].telemetry = std::move(*appended_[i]);
@@ -530,8 +509,7 @@ void Committer::conclude(Outcome& outcome) {
 
 void Committer::failed(const Error& error, std::int64_t uptime_ms) {
   store_->rollback();
-  window_.remove_newest(entries_added_);
-  entries_added_ = 0;
+  known_.rolled_back();
   appended_.clear();
   ++commit_failures_;
   if (error.code == Errc::full) {

@@ -15,7 +15,7 @@
 #include "config/config.h"
 #include "spool/claims.h"
 #include "spool/clocks.h"
-#include "spool/dedup_window.h"
+#include "spool/deduplication.h"
 #include "spool/dropper.h"
 #include "spool/recall.h"
 #include "spool/recovery.h"
@@ -93,7 +93,6 @@ class Committer {
   Result<void> open_store();
   Result<void> use_store();
   Result<void> number_sources();
-  Result<void> rebuild_window();
   SourceNumber number_of(Source source) const;
   // A drained file keeps its size, so a disk that the queue filled would stay full for ever: while the disk keeps the
   // gate shut, free pages at the end of the file go back to the file system. False: nothing more to give now.
@@ -130,8 +129,7 @@ class Committer {
   Recovery recovery_{home_, clocks_};
   std::optional<WalReaders> wal_readers_;  // before store_: it must outlive SQLite's use of the files
   std::unique_ptr<Store> store_;
-  Digester digester_{DigestKey{}};
-  DedupWindow window_;
+  Deduplication known_;
   std::vector<KnownSource> sources_;  // as open() was given them
   SpaceGate gate_;
   Claims claims_;
@@ -141,7 +139,6 @@ class Committer {
   std::size_t recorded_max_;                  // by one commit
   Sequence first_uncommitted_ = 0;            // by the open transaction
   std::size_t departures_written_ = 0;        // by the open transaction
-  std::size_t entries_added_ = 0;             // to the window, by the open transaction
   std::vector<Telemetry*> appended_;          // by the open transaction: whose texts Outcome::committed gets
 
   std::string fault_;

@@ -1,5 +1,7 @@
 #include "spool/dedup_window.h"
 
+#include <algorithm>
+
 namespace twinspool {
 
 std::optional<DedupWindow::Entry> DedupWindow::find(const Digest128& key, std::int64_t uptime_ms) const {
@@ -33,6 +35,11 @@ void DedupWindow::remove_newest(std::size_t count) {
 
 void DedupWindow::expire(std::int64_t uptime_ms) {
   while (!ring_.empty() && ring_.front().expires_ms <= uptime_ms) remove_oldest();
+}
+
+std::vector<DedupWindow::Entry> DedupWindow::newest(std::size_t among, std::size_t count) const {
+  const auto first = ring_.end() - static_cast<std::ptrdiff_t>(std::min(among, ring_.size()));
+  return {first, first + static_cast<std::ptrdiff_t>(std::min({count, among, ring_.size()}))};
 }
 
 void DedupWindow::remove_oldest() {

@@ -32,6 +32,8 @@ class DedupWindow {
   void remove_newest(std::size_t count);  // the commit that would have stored them failed
   void expire(std::int64_t uptime_ms);    // gives memory back; `find` does not depend on it
   std::size_t size() const { return ring_.size(); }
+  // In sequence order, of the newest `among`: the oldest `count`.
+  std::vector<Entry> newest(std::size_t among, std::size_t count) const;
 
  private:
   std::size_t home_of(const Digest128& key) const { return static_cast<std::size_t>(key.low) & (table_.size() - 1); }

@@ -100,6 +100,19 @@ CREATE TABLE trace(               -- of messages that left the queue, in the ord
   message_id        TEXT NOT NULL
 ) STRICT;
 
+CREATE TABLE window_segments(     -- the deduplication window, packed: a start need not read the rows of a million messages
+  n              INTEGER PRIMARY KEY,
+  first_sequence INTEGER NOT NULL,
+  last_sequence  INTEGER NOT NULL,
+  trace_n        INTEGER NOT NULL,  -- rows of the trace up to here are of messages in this segment or before
+  at_ms          INTEGER NOT NULL,
+  boot           INTEGER NOT NULL,
+  uptime_ms      INTEGER NOT NULL,
+  clock_synced   INTEGER NOT NULL,
+  checksum       INTEGER NOT NULL,  -- over all of this
+  entries        TEXT NOT NULL      -- base64; 32 bytes each, spool/window_log.h
+) STRICT;
+
 CREATE TABLE kept_messages(       -- delivered ones, for a replay, in the order in which they left; store.keep_delivered
   n            INTEGER PRIMARY KEY,
   sequence     INTEGER NOT NULL,

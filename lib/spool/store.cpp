@@ -661,13 +661,18 @@ Result<std::vector<LaneNote>> Store::lane_notes() {
   }
 }
 
-Result<void> Store::visit_queued(const Visit& visit) { return this->visit(sql::newest_queued, visit); }
+Result<void> Store::visit_queued(Sequence after, const Visit& visit) {
+  return this->visit(sql::newest_queued, as_signed(after), visit);
+}
 
-Result<void> Store::visit_left(const Visit& visit) { return this->visit(sql::newest_left, visit); }
+Result<void> Store::visit_left(std::int64_t after_n, const Visit& visit) {
+  return this->visit(sql::newest_left, after_n, visit);
+}
 
-Result<void> Store::visit(const char* query, const Visit& visit) {
+Result<void> Store::visit(const char* query, std::int64_t after, const Visit& visit) {
   Result<sqlite::Statement> row = database_.prepare(query);
   if (!row) return tl::unexpected(row.error());
+  row->bind(1, after);
   std::string twin;
   std::string component;
   for (;;) {

@@ -112,8 +112,8 @@ class Store {
 
   // Newest first, until `visit` returns false.
   using Visit = std::function<bool(const Known&)>;
-  Result<void> visit_queued(const Visit& visit);
-  Result<void> visit_left(const Visit& visit);
+  Result<void> visit_queued(Sequence after, const Visit& visit);
+  Result<void> visit_left(std::int64_t after_n, const Visit& visit);  // by the trace
 
   Result<std::uint32_t> free_pages();        // of the file
   Result<void> vacuum(std::uint32_t pages);  // gives that many back to the file system, from the end of the file
@@ -147,7 +147,7 @@ class Store {
   Result<void> prepare_statements();
   Result<void> write_figures();
   Result<void> keep(const Departure& departure, std::uint64_t bytes);
-  Result<void> visit(const char* sql, const Visit& visit);
+  Result<void> visit(const char* sql, std::int64_t after, const Visit& visit);
 
   sqlite::Database database_;
   std::optional<sqlite::Transaction> transaction_;

@@ -58,9 +58,13 @@ constexpr const char* front_messages =
     "sequence LIMIT ?";
 constexpr const char* newest_queued =
     "SELECT twin, component, message_id, body_digest, sequence, accepted_ms, boot, uptime_ms, clock_synced, "
-    "accepted_ms, boot, uptime_ms, clock_synced, replay_of + retry_of FROM messages ORDER BY sequence DESC";
+    "accepted_ms, boot, uptime_ms, clock_synced, replay_of + retry_of FROM messages WHERE sequence > ? ORDER BY "
+    "sequence "
+    "DESC";
 constexpr const char* newest_left =
     "SELECT twin, component, message_id, body_digest, sequence, accepted_ms, accepted_boot, accepted_uptime_ms, "
-    "accepted_clock_synced, at_ms, boot, uptime_ms, clock_synced, replay_of + retry_of FROM trace ORDER BY n DESC";
+    "accepted_clock_synced, at_ms, boot, uptime_ms, clock_synced, replay_of + retry_of FROM trace WHERE n > ? ORDER BY "
+    "n "
+    "DESC";
 
 }  // namespace twinspool::sql

@@ -8,14 +8,14 @@
 namespace twinspool {
 namespace {
 
-constexpr std::int64_t kSpaceProbeMs = 250;
-constexpr std::uint32_t kPagesGivenBack = 256;    // 1 MiB a slice
-constexpr std::uint32_t kFreePagesKept = 256;     // for what comes in next
+constexpr std::uint32_t kPagesGivenBack = 256;  // 1 MiB a slice
+constexpr std::uint32_t kFreePagesKept = 256;   // for what comes in next
+constexpr std::uint32_t kFreePagesKeptIdle = 4096;
+constexpr std::int64_t kIdleMs = 250;
 constexpr std::uint32_t kCheckpointPages = 1000;  // more makes the worst commit slower, fewer the wear higher
 constexpr std::size_t kRecordedPerCommitMax = 4096;
 constexpr std::size_t kExpiredPerCommitMax = 4096;
-constexpr std::uint64_t kWalAlarmBytes = 40 * kMiB;  // it keeps up to 32 when it begins anew
-constexpr std::size_t kRecordedOnFullDiskMax = 64;   // a commit of few pages
+constexpr std::size_t kRecordedOnFullDiskMax = 64;  // a commit of few pages
 constexpr std::size_t kTrimmedPerCommitMin =
     256;  // and twice what is recorded, so that the trace always shrinks to its time
 constexpr std::string_view kRefused = "refused";  // quarantine reasons
@@ -82,11 +82,10 @@ Result<void> Committer::open_store() {
 Result<void> Committer::use_store() {
   reserve_blocks(home_.files().wal, kWalReserveBytes);
   home_.remember_files();
-  wal_readers_.emplace(home_.files().shm);
+  disk_.store_opened();
   known_.use_key(store_->digest_key());
   wal_pages_copied_ = 0;
-  space_probed_ms_ = INT64_MIN / 2;
-  probe_space(clocks_.uptime_ms());
+  look_at_disk(true);
   note_oldest();
   return number_sources();
 }
@@ -110,10 +109,11 @@ SourceNumber Committer::number_of(Source source) const {
 Committer::Background Committer::work() {
   if (closed_) return Background::none;
   if (recovery_.due_ms() > clocks_.uptime_ms()) {
-    gives_back_ = trim_kept_for_space() || give_back_space();
+    if (gives_back_at_ms_ <= clocks_.uptime_ms() || gate_.closed_by_disk())
+      plan_giving_back(trim_kept_for_space() || give_back_space());
     return Background::none;
   }
-  const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), synced_clock_};
+  const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), disk_.seen().clock_synced};
   const Recovery::Did did = recovery_.work(store_, at);
   fault_ = recovery_.trouble();
   if (did == Recovery::Did::replaced_store) {
@@ -134,53 +134,18 @@ Committer::Background Committer::work() {
 Result<void> Committer::acknowledge() { return recovery_.acknowledge(); }
 
 Moment Committer::now() {
-  const std::int64_t uptime_ms = clocks_.uptime_ms();
-  probe_space(uptime_ms);
-  return Moment{clocks_.wall_ms(), store_->opened().boot, uptime_ms, synced_clock_};
+  look_at_disk();
+  return Moment{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), disk_.seen().clock_synced};
 }
 
-// What costs system calls and changes slowly is asked for at most four times a second.
-void Committer::probe_space(std::int64_t uptime_ms) {
-  if (uptime_ms - space_probed_ms_ < kSpaceProbeMs) return;
-  space_probed_ms_ = uptime_ms;
-  const StoreFiles& files = home_.files();
-  disk_free_bytes_ = free_bytes(files.directory);
-  file_bytes_ = file_size(files.database);
-  wal_bytes_ = file_size(files.wal);
-  synced_clock_ = clocks_.synchronized();
-  check_files();
-  watch_readers();
-  restore_reserve();
-}
-
-// What is written into a file that has lost its name would be gone with this process.
-void Committer::check_files() {
-  if (!fault_.empty() || home_.files_are_there()) return;
-  set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
-}
-
-// Told once for each reader that makes the WAL grow.
-void Committer::watch_readers() {
-  const pid_t holder = wal_bytes_ > kWalAlarmBytes ? wal_readers_->holder().value_or(0) : 0;
-  if (holder == wal_holder_) return;
-  if (holder != 0)
-    log::warn("store.wal_held",
-              {{"pid", holder},
-               {"program", process_name(holder)},
-               {"wal_bytes", wal_bytes_},
-               {"why", "it reads the database, so the WAL cannot begin anew and grows: end its query"}});
-  else
-    log::info("store.wal_free", {{"pid", wal_holder_}, {"wal_bytes", wal_bytes_}});
-  wal_holder_ = holder;
-}
-
-void Committer::restore_reserve() {
-  DiskReserve& reserve = home_.reserve();
-  // With a little more: a reserve that eats the last free block would be given up at the next commit.
-  if (!reserve.held() && disk_free_bytes_ >= reserve.bytes() + kMiB && reserve.take() &&
-      std::exchange(reserve_spent_, false))
-    log::info("store.reserve_restored", {{"bytes", reserve.bytes()}});
-  gate_.reserve_spent(!reserve.held());
+void Committer::look_at_disk(bool at_once) {
+  const bool may_write = fault_.empty();
+  const Result<bool> looked =
+      at_once ? disk_.look_now(*store_, clocks_, may_write) : disk_.look(*store_, clocks_, may_write);
+  if (!looked && is_fault(looked.error())) set_fault(looked.error());
+  // What is written into a file that has lost its name would be gone with this process.
+  if (looked && *looked && fault_.empty() && !disk_.seen().files_are_there)
+    set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
 }
 
 Committer::Outcome Committer::recall(RecallRun& run) {
@@ -199,7 +164,8 @@ Committer::Outcome Committer::recall(RecallRun& run) {
   appended_.clear();
   const auto admit = [&](std::uint64_t bytes) {
     const Figures& figures = store_->figures();
-    return gate_.admit({1, bytes}, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
+    return gate_.admit({1, bytes}, {figures.queued_messages, figures.queued_bytes, disk_.seen().free_bytes},
+                       at.uptime_ms);
   };
   const auto body_digest = [&](const Telemetry& message) { return known_.body_digest(message); };
   Result<void> done = run.step(*store_, admit, body_digest, at, outcome.committed);
@@ -257,7 +223,7 @@ Committer::Outcome Committer::commit(Work work) {
 std::size_t Committer::record_on_full_disk(Work work, const Moment& at) {
   work.appends.clear();
   work.expire = false;
-  give_up_reserve();
+  disk_.give_up_reserve();
   checkpoint();
   if (!fault_.empty()) return 0;
   Outcome outcome;
@@ -299,7 +265,7 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
   conclude(outcome);
   if (departures_written_ > 0) {  // there may be room again, and whoever waits for it to be told does not append
     const Figures& figures = store_->figures();
-    (void)gate_.admit({1, kRowOverheadBytes}, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_},
+    (void)gate_.admit({1, kRowOverheadBytes}, {figures.queued_messages, figures.queued_bytes, disk_.seen().free_bytes},
                       at.uptime_ms);
   }
   return {};
@@ -348,7 +314,7 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
     if (Result<void> made = make_room(load, at); !made) return made;
   }
   if (!refused && load.messages > 0)
-    refused = gate_.admit(load, {figures.queued_messages, figures.queued_bytes, disk_free_bytes_}, at.uptime_ms);
+    refused = gate_.admit(load, {figures.queued_messages, figures.queued_bytes, disk_.seen().free_bytes}, at.uptime_ms);
   if (refused) {
     known_.take_back(known_.added() - added_before);
     outcome.answers.emplace_back(tl::unexpect, std::move(*refused));
@@ -443,7 +409,7 @@ std::optional<Duration> Committer::expires_in() {
   const std::int64_t uptime_ms = clocks_.uptime_ms();
   dropper_.note_quiet(uptime_ms);
   if (closed_ || config_.max_age <= Duration::zero() || oldest_.sequence == 0 || !fault_.empty()) return std::nullopt;
-  const Moment now{clocks_.wall_ms(), store_->opened().boot, uptime_ms, synced_clock_};
+  const Moment now{clocks_.wall_ms(), store_->opened().boot, uptime_ms, disk_.seen().clock_synced};
   const std::int64_t left_ms = to_ms(config_.max_age) - age_ms(oldest_.accepted, now, store_->opened());
   return std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0));
 }
@@ -493,6 +459,8 @@ void Committer::conclude(Outcome& outcome) {
   ++commits_;
   known_.committed();
   outcome.synced = true;
+  worked_ms_ = clocks_.uptime_ms();
+  if (departures_written_ > 0 || gives_back_at_ms_ != INT64_MAX) plan_giving_back(true);
   if (!appended_.empty()) disk_full_noted_ = false;
   for (std::size_t i = 0; i < appended_.size(); ++i) outcome.committed[i].telemetry = std::move(*appended_[i]);
   appended_.clear();
@@ -522,16 +490,6 @@ void Committer::failed(const Error& error, std::int64_t uptime_ms) {
     return;
   }
   set_fault(error);
-}
-
-// Not before a record needs it: what a refused append leaves free, another program may take at once.
-void Committer::give_up_reserve() {
-  if (!home_.reserve().held()) return;
-  home_.reserve().release();
-  reserve_spent_ = true;
-  gate_.reserve_spent(true);
-  log::warn("store.reserve_given_up",
-            {{"bytes", home_.reserve().bytes()}, {"why", "the disk is full, and deliveries must be recorded"}});
 }
 
 void Committer::set_fault(const Error& error) {
@@ -592,10 +550,16 @@ void Committer::checkpoint() {
   if (!copied && is_fault(copied.error())) set_fault(copied.error());
 }
 
+void Committer::plan_giving_back(bool more) {
+  gives_back_at_ms_ = !more                    ? INT64_MAX
+                      : gate_.closed_by_disk() ? INT64_MIN
+                                               : std::max(clocks_.uptime_ms(), worked_ms_ + kIdleMs);
+}
+
 bool Committer::give_back_space() {
-  if (closed_ || !fault_.empty() || reads_wait() || !gate_.closed_by_disk()) return false;
+  if (closed_ || !fault_.empty() || reads_wait()) return false;
   const Result<std::uint32_t> free_pages = store_->free_pages();
-  if (!free_pages || *free_pages < kFreePagesKept) return false;
+  if (!free_pages || *free_pages < (gate_.closed_by_disk() ? kFreePagesKept : kFreePagesKeptIdle)) return false;
   const Result<void> vacuumed = store_->vacuum(kPagesGivenBack);
   if (!vacuumed) {
     if (is_fault(vacuumed.error())) set_fault(vacuumed.error());
@@ -606,8 +570,7 @@ bool Committer::give_back_space() {
   // The file itself shrinks with the checkpoint.
   const Result<void> copied = store_->checkpoint();
   if (!copied && is_fault(copied.error())) set_fault(copied.error());
-  space_probed_ms_ = INT64_MIN / 2;
-  probe_space(clocks_.uptime_ms());
+  look_at_disk(true);
   return fault_.empty();
 }
 
@@ -667,13 +630,13 @@ SpoolStats Committer::stats() const {
   stats.rows_corrupt = rows_corrupt_;
   stats.expired = expired_;
   stats.dropped_full = dropped_full_;
-  stats.wal_bytes = wal_bytes_;
-  stats.wal_holder = wal_holder_;
-  stats.file_bytes = file_bytes_;
-  stats.disk_free_bytes = disk_free_bytes_;
+  stats.wal_bytes = disk_.seen().wal_bytes;
+  stats.wal_holder = disk_.seen().wal_holder;
+  stats.file_bytes = disk_.seen().file_bytes;
+  stats.disk_free_bytes = disk_.seen().free_bytes;
   stats.fault = fault_;
   stats.fault_since_ms = fault_since_ms_;
-  stats.ingest_closed_by_space = gate_.closed(space_probed_ms_);
+  stats.ingest_closed_by_space = gate_.closed(disk_.seen_at_ms());
   return stats;
 }
 

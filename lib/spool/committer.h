@@ -8,6 +8,7 @@
 //   sound ──(damage)───────→ the same, with what can be salvaged
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "spool/claims.h"
 #include "spool/clocks.h"
 #include "spool/deduplication.h"
+#include "spool/disk_watch.h"
 #include "spool/dropper.h"
 #include "spool/recall.h"
 #include "spool/recovery.h"
@@ -24,7 +26,6 @@
 #include "spool/spool.h"
 #include "spool/store.h"
 #include "spool/store_home.h"
-#include "spool/wal_readers.h"
 
 namespace twinspool {
 
@@ -73,7 +74,7 @@ class Committer {
   // uptime; INT64_MAX: nothing to do now.
   enum class Background : std::uint8_t { none, recovering, imported };  // imported: rows came in before those read
   Background work();
-  std::int64_t due_ms() const { return gives_back_ ? INT64_MIN : recovery_.due_ms(); }
+  std::int64_t due_ms() const { return std::min(recovery_.due_ms(), gives_back_at_ms_); }
   std::int64_t uptime_ms() const { return clocks_.uptime_ms(); }
   bool reads_wait() const { return recovery_.importing(); }  // rows are missing that must go first
   Result<void> acknowledge();                                // an operator knows of what stats().degraded says
@@ -94,13 +95,14 @@ class Committer {
   Result<void> use_store();
   Result<void> number_sources();
   SourceNumber number_of(Source source) const;
-  // A drained file keeps its size, so a disk that the queue filled would stay full for ever: while the disk keeps the
-  // gate shut, free pages at the end of the file go back to the file system. False: nothing more to give now.
+  // A drained file keeps its size, so a disk that the queue filled would stay full for ever: free pages at the end of
+  // the file go back to the file system, a slice a call, when nothing else is to be done, and at once while the disk
+  // keeps the gate shut. False: nothing more to give now.
   bool give_back_space();
   bool trim_kept_for_space();  // before that: what is kept for a replay gives way first, a slice a call
+  void plan_giving_back(bool more);
   Moment now();
-  void probe_space(std::int64_t uptime_ms);
-  void restore_reserve();
+  void look_at_disk(bool at_once = false);
 
   Result<void> try_commit(Work& work, const Moment& at, Outcome& outcome);
   Result<void> write_append(Append& append, const Moment& at, Outcome& outcome);
@@ -116,10 +118,7 @@ class Committer {
   Result<void> ensure_writing();
   void conclude(Outcome& outcome);
   void failed(const Error& error, std::int64_t uptime_ms);
-  void give_up_reserve();
   void set_fault(const Error& error);
-  void check_files();
-  void watch_readers();
   static void refuse_all(Outcome& outcome, std::size_t count, const Refused& refused);
   void note_oldest();
 
@@ -127,11 +126,11 @@ class Committer {
   SpoolClocks clocks_;
   StoreHome home_;
   Recovery recovery_{home_, clocks_};
-  std::optional<WalReaders> wal_readers_;  // before store_: it must outlive SQLite's use of the files
+  SpaceGate gate_;
+  DiskWatch disk_{home_, gate_};  // before store_: it must outlive SQLite's use of the files
   std::unique_ptr<Store> store_;
   Deduplication known_;
   std::vector<KnownSource> sources_;  // as open() was given them
-  SpaceGate gate_;
   Claims claims_;
   Dropper dropper_{claims_};
   std::vector<Store::Departure> departures_;  // not recorded yet, in the order they came
@@ -144,14 +143,10 @@ class Committer {
   std::string fault_;
   std::int64_t fault_since_ms_ = 0;
   bool closed_ = false;
-  bool gives_back_ = false;  // there is more space to give back
-  bool synced_clock_ = false;
-  std::int64_t space_probed_ms_ = INT64_MIN / 2;
-  std::uint64_t disk_free_bytes_ = UINT64_MAX, file_bytes_ = 0, wal_bytes_ = 0;
+  std::int64_t worked_ms_ = 0;                 // uptime of the last commit
+  std::int64_t gives_back_at_ms_ = INT64_MAX;  // uptime; INT64_MAX: there is no space to give back
   std::uint32_t wal_pages_copied_ = 0;
-  pid_t wal_holder_ = 0;          // who keeps a grown WAL from beginning anew; 0: nobody
   bool disk_full_noted_ = false;  // in the log: once until an append is stored again
-  bool reserve_spent_ = false;    // given up by this process, and not held again since
   std::uint64_t commits_ = 0, commit_failures_ = 0, rows_corrupt_ = 0, expired_ = 0, dropped_full_ = 0;
   Store::Front oldest_;
   Figures figures_at_close_;

@@ -32,6 +32,7 @@ class SpaceGate {
     max_messages_ = limits.max_messages;
     min_free_ = limits.min_free;
     drops_ = limits.when_full == WhenFull::drop_oldest;
+    wal_max_ = limits.max_size == 0 ? kWalMost : std::clamp(limits.max_size / 4, kWalLeast, kWalMost);
   }
 
   // nullopt: `load` fits on top of `now`.
@@ -39,6 +40,13 @@ class SpaceGate {
     if (reserve_spent_)
       return refused(Refusal::disk_full,
                      "the disk has no room for the reserve that the drain needs: free some, or wait for the drain");
+    if (closed_by_wal())
+      return Refused{Refusal::storage,
+                     "the write-ahead log has grown to " + std::to_string(wal_bytes_) + " bytes because " +
+                         (wal_holder_ == 0 ? "a snapshot or another reader"
+                                           : "the process with pid " + std::to_string(wal_holder_)) +
+                         " reads the database: taken in again when that query ends",
+                     kRetryAfter};
     if (uptime_ms < disk_full_until_ms_) return refused(Refusal::disk_full, "the disk is full");
     const std::uint64_t wanted_free = free_closed_ ? min_free_ + std::max(min_free_ / 20, kMiB) : min_free_;
     free_closed_ = min_free_ > 0 && now.disk_free_bytes < wanted_free;
@@ -62,16 +70,26 @@ class SpaceGate {
   // The reserve is for the drain: nothing is taken in until it is held again.
   void reserve_spent(bool spent) { reserve_spent_ = spent; }
 
+  // What the WAL holds that it cannot write over yet, and who reads the database (0: not known).
+  void wal_holds(std::uint64_t bytes, int holder) {
+    wal_bytes_ = bytes;
+    wal_holder_ = holder;
+  }
+  bool closed_by_wal() const { return wal_bytes_ >= wal_max_; }
+
   // The disk, rather than a limit of the queue, keeps it shut: space given back would open it.
   bool closed_by_disk() const { return reserve_spent_ || free_closed_; }
 
   bool closed(std::int64_t uptime_ms) const {
-    return reserve_spent_ || free_closed_ || bytes_closed_ || messages_closed_ || uptime_ms < disk_full_until_ms_;
+    return reserve_spent_ || free_closed_ || bytes_closed_ || messages_closed_ || closed_by_wal() ||
+           uptime_ms < disk_full_until_ms_;
   }
 
  private:
   static constexpr std::int64_t kDiskRetryMs = 1000;
   static constexpr Duration kRetryAfter = std::chrono::seconds(30);
+  // A quarter of store.max_size, within these: a reader of some minutes is no reason to refuse, one that stays is.
+  static constexpr std::uint64_t kWalLeast = 64 * kMiB, kWalMost = 1024 * kMiB;
 
   static Refused refused(Refusal why, std::string what) { return Refused{why, std::move(what), kRetryAfter}; }
 
@@ -82,6 +100,8 @@ class SpaceGate {
   }
 
   std::uint64_t max_bytes_ = 0, max_messages_ = 0, min_free_ = 0;
+  std::uint64_t wal_max_ = kWalMost, wal_bytes_ = 0;
+  int wal_holder_ = 0;
   bool drops_ = false;  // room is made to measure, so there is nothing to wait for
   bool reserve_spent_ = false;
   bool free_closed_ = false, bytes_closed_ = false, messages_closed_ = false;

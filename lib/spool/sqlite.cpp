@@ -7,6 +7,8 @@
 namespace twinspool::sqlite {
 namespace {
 
+constexpr int kBusyTimeoutMs = 5000;
+
 Errc code_of(sqlite3* connection) {
   const int extended = sqlite3_extended_errcode(connection);
   if (extended == SQLITE_IOERR_NOMEM) return Errc::busy;
@@ -125,7 +127,7 @@ Result<Database> Database::open(const std::string& path, Mode mode) {
   if (connection == nullptr) return fail(Errc::busy, "no memory to open " + path);
   if (status != SQLITE_OK) return tl::unexpected(database.error("cannot open " + path));
 
-  sqlite3_busy_timeout(connection, 5000);
+  sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   sqlite3_db_config(connection, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   sqlite3_db_config(connection, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
   sqlite3_db_config(connection, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
@@ -192,6 +194,17 @@ Result<void> Database::checkpoint() {
   const int status = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
   if (status != SQLITE_OK) return tl::unexpected(error("checkpoint"));
   return {};
+}
+
+Result<bool> Database::restart_wal() {
+  sqlite3_busy_timeout(connection_.get(), 0);
+  const int status = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  const Error failed = error("checkpoint");
+  sqlite3_busy_timeout(connection_.get(), kBusyTimeoutMs);
+  if ((status & 0xff) == SQLITE_BUSY) return false;
+  if (status != SQLITE_OK) return tl::unexpected(failed);
+  *wal_pages_ = 0;
+  return true;
 }
 
 void Database::watch_wal() {

@@ -82,6 +82,9 @@ class Database {
 
   // Copies what readers permit from the WAL into the file and syncs both; never waits for a reader.
   Result<void> checkpoint();
+  // The same, and all of it, so that the next commit writes over the WAL from its start; never waits. False: a reader
+  // is in the way.
+  Result<bool> restart_wal();
   // In the WAL after this connection's last commit. PRAGMA wal_autocheckpoint uses the same hook, so watch after it.
   std::uint32_t wal_pages() const;
   void watch_wal();

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "spool/page_file.h"
 #include "spool/schema.h"
 #include "spool/store_sql.h"
 #include "util/log.h"
@@ -700,6 +701,8 @@ Result<void> Store::visit(const char* query, std::int64_t after, const Visit& vi
     if (!visit(known)) return {};
   }
 }
+
+std::uint64_t Store::wal_bytes() const { return std::uint64_t{wal_pages()} * kPageBytes; }
 
 Result<std::uint32_t> Store::free_pages() {
   const Result<std::int64_t> pages = database_.integer("PRAGMA freelist_count");

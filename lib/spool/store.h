@@ -125,7 +125,9 @@ class Store {
   Names& components() { return components_; }
 
   Result<void> checkpoint() { return database_.checkpoint(); }
+  Result<bool> restart_wal() { return database_.restart_wal(); }
   std::uint32_t wal_pages() const { return database_.wal_pages(); }
+  std::uint64_t wal_bytes() const;  // that cannot be written over yet
 
  private:
   struct Statements {

@@ -46,6 +46,25 @@ TEST_CASE("the file system's reserve is left alone until a MiB more is free", "[
   CHECK_FALSE(gate.admit({1, 1}, {0, 0, 11 * kMiB}, 0));
 }
 
+TEST_CASE("a WAL at its limit takes in nothing and names who reads", "[spool][space]") {
+  SpaceGate gate(limits(400 * kMiB, 0, 0));
+  gate.wal_holds(100 * kMiB - 1, 4711);
+  CHECK_FALSE(gate.admit({1, 1}, {}, 0));
+  gate.wal_holds(100 * kMiB, 4711);
+  const auto refused = gate.admit({1, 1}, {}, 0);
+  REQUIRE(refused);
+  CHECK(refused->why == Refusal::storage);
+  CHECK(refused->what.find("4711") != std::string::npos);
+  CHECK(refused->retry_after > Duration{});
+  CHECK(gate.closed(0));
+  CHECK_FALSE(gate.closed_by_disk());
+  gate.wal_holds(0, 0);
+  CHECK_FALSE(gate.admit({1, 1}, {}, 0));
+  gate.set_limits(limits(0, 0, 0));
+  gate.wal_holds(1024 * kMiB - 1, 0);
+  CHECK_FALSE(gate.admit({1, 1}, {}, 0));
+}
+
 TEST_CASE("a disk that was full is tried again after a second", "[spool][space]") {
   SpaceGate gate(limits(0, 0, 0));
   gate.disk_was_full(5000);

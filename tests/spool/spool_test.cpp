@@ -438,6 +438,64 @@ TEST_CASE("a WAL that a reader held back is copied and begins anew when the read
   CHECK(store.spool->stats().fault.empty());
 }
 
+TEST_CASE("a WAL that a reader holds is bounded: nothing is taken in until the reader ends", "[spool][space]") {
+  TestSpool store;
+  store.config.max_size = 256 * kMiB;  // so 64 MiB
+  store.open();
+  const std::string body = "{\"t\":\"" + std::string(30'000, 'x') + "\"}";
+  int number = 0;
+  const auto load = [&] {
+    std::vector<Telemetry> messages;
+    for (int i = 0; i < 100; ++i) messages.push_back(telemetry("pump", std::to_string(number++), body));
+    store.clocks.pass(1000);
+    return store.append_batch(std::move(messages));
+  };
+  REQUIRE(load());
+  {
+    Result<sqlite::Database> reader = sqlite::Database::open(store.config.path, sqlite::Database::Mode::read_only);
+    REQUIRE(reader);
+    Result<sqlite::Statement> row = reader->prepare("SELECT sequence FROM queue");
+    REQUIRE(row);
+    REQUIRE(*row->step());
+    auto answer = load();
+    for (int round = 0; round < 60 && answer; ++round) answer = load();
+    REQUIRE_FALSE(answer);
+    CHECK(answer.error().why == Refusal::storage);
+    CHECK(store.spool->stats().ingest_closed_by_space);
+    CHECK(std::filesystem::file_size(store.config.path + "-wal") < 72 * kMiB);
+    store.deliver(1);  // is still recorded
+    CHECK(store.spool->stats().delivered == 1);
+    CHECK_FALSE(load());
+  }
+  CHECK(load());
+  CHECK(store.spool->stats().fault.empty());
+  CHECK(store.conserved());
+}
+
+TEST_CASE("a drained file gives its space back when nothing else is to be done", "[spool][space]") {
+  TestSpool store;
+  store.open();
+  const std::string body = "{\"t\":\"" + std::string(30'000, 'x') + "\"}";
+  std::vector<Telemetry> messages;
+  for (int i = 0; i < 1500; ++i) messages.push_back(telemetry("pump", std::to_string(i), body));
+  REQUIRE(store.append_batch(std::move(messages)));
+  for (Sequence sequence = 1; sequence <= 1500; ++sequence) store.spool->finish({.sequence = sequence, .status = 204});
+  while (store.commit()) {
+  }
+  const auto size = [&] { return std::filesystem::file_size(store.config.path); };
+  const auto full = size();
+  CHECK(full > 40 * kMiB);
+  store.clocks.pass(100);
+  CHECK_FALSE(store.commit());  // it has worked just now
+  int slices = 0;
+  store.clocks.pass(1000);
+  for (; store.commit(); store.clocks.pass(1000)) ++slices;
+  CHECK(slices > 10);
+  CHECK(size() < 20 * kMiB);
+  CHECK(size() > 14 * kMiB);  // some is kept for what comes next
+  CHECK(store.append(telemetry("pump", "later")));
+}
+
 TEST_CASE("closing commits what waits and refuses what comes", "[spool]") {
   TestSpool store;
   store.open();

@@ -4,10 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <string_view>
-#include <vector>
 
 #include "spool/generation.h"
 #include "util/log.h"
@@ -61,9 +61,11 @@ pid_t user_of(const StoreFiles& files) {
   return held ? query.l_pid : 0;
 }
 
-// Read and written, not cloned: the point is that new blocks reach the disk.
+// Read and written, not cloned: the point is that new blocks reach the disk. A page at a time: larger writes make large
+// folios in the page cache, and the kernel then counts a whole one as written (/proc/self/io) for every page that
+// SQLite writes into it.
 Result<void> copy_to(int from, int to, const std::string& path) {
-  std::vector<char> buffer(std::size_t{1} << 20);
+  std::array<char, 4096> buffer{};
   for (;;) {
     const ssize_t got = ::read(from, buffer.data(), buffer.size());
     if (got < 0 && errno == EINTR) continue;

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "net/event_loop.h"
+#include "net/timers.h"
 #include "spool/spool.h"
 
 namespace twinspool {
@@ -28,6 +29,7 @@ struct Plan {
   std::string directory;
   std::size_t rows = 0;
   std::size_t twins = 0;
+  bool held = false;
 };
 
 double seconds_since(TimePoint begun) { return std::chrono::duration<double>(monotonic_now() - begun).count(); }
@@ -146,48 +148,94 @@ void start(const Plan& plan, bool cold) {
   std::_Exit(0);
 }
 
-void drain(const Plan& plan) {
-  net::EventLoop loop;
-  const auto spool = open_spool(plan, loop);
-  const std::uint64_t all = spool->stats().queued_messages;
-  const std::uint64_t part = std::max<std::uint64_t>(1, all / 10);
-  std::uint64_t done = 0;
-  Sequence after = 0;
-  TimePoint begun = monotonic_now();
-  std::uint64_t before = bytes_written();
-  double most_resident = 0;
-  std::function<void()> read_more = [&] {
-    if (spool->stats().unrecorded > 4096) return;  // goes on when they are recorded
-    spool->read({.after = after, .messages_max = 1024}, [&](Result<ReadResult> result) {
+// In order, as the forwarder does. With `held`, the twins with odd numbers hold: their rows are passed over once, and
+// the second pass finds them.
+class Drain {
+ public:
+  explicit Drain(const Plan& plan) : plan_(plan), spool_(open_spool(plan, loop_)) {}
+
+  void run() {
+    const std::uint64_t all = spool_->stats().queued_messages;
+    part_ = std::max<std::uint64_t>(1, all / 10);
+    begun_ = monotonic_now();
+    written_before_ = bytes_written();
+    spool_->on_unrecorded_fell([this] { read_more(); });
+    pass("drain", all, plan_.held);
+    if (plan_.held) pass("drain of those held", all, false);
+    give_back();
+  }
+
+ private:
+  void pass(const char* name, std::uint64_t all, bool held) {
+    name_ = name;
+    all_ = all;
+    held_ = held;
+    after_ = 0;
+    done_ = 0;
+    read_more();
+    loop_.run();
+  }
+
+  void read_more() {
+    if (reading_ || spool_->stats().unrecorded > 4096) return;  // goes on when they are recorded
+    reading_ = true;
+    spool_->read({.after = after_, .messages_max = 1024}, [this](Result<ReadResult> result) {
+      reading_ = false;
       ENSURE(result);
-      after = result->scanned_through;
+      after_ = result->scanned_through;
       for (const Message& message : result->messages) {
-        spool->finish({.sequence = message.sequence, .status = 204});
-        if (++done % part == 0) {
-          most_resident = std::max(most_resident, resident_mib());
-          std::printf("drain %3.0f %%  %9.0f/s  %5.0f bytes written each, resident %.1f MiB\n",
-                      100.0 * static_cast<double>(done) / static_cast<double>(all),
-                      static_cast<double>(part) / seconds_since(begun),
-                      static_cast<double>(bytes_written() - before) / static_cast<double>(part), resident_mib());
-          std::fflush(stdout);
-          begun = monotonic_now();
-          before = bytes_written();
-        }
+        if (held_ && message.twin % 2 == 1) continue;
+        spool_->finish({.sequence = message.sequence, .status = 204});
+        if (++done_ % part_ == 0) print();
       }
-      if (result->reached_end) return loop.stop();
+      if (result->reached_end) return loop_.stop();
       read_more();
     });
-  };
-  spool->on_unrecorded_fell(read_more);
-  read_more();
-  loop.run();
-  spool->flush_and_close([&] { loop.stop(); });
-  loop.run();
-  std::printf("drained: %llu left, file %.0f MiB\n", static_cast<unsigned long long>(spool->stats().queued_messages),
-              static_cast<double>(std::filesystem::file_size(plan.directory + "/queue.db")) / (1 << 20));
-  std::fflush(stdout);
-  std::_Exit(0);
-}
+  }
+
+  void print() {
+    std::printf("%s %3.0f %%  %9.0f/s  %5.0f bytes written each, resident %.1f MiB\n", name_,
+                100.0 * static_cast<double>(done_) / static_cast<double>(all_),
+                static_cast<double>(part_) / seconds_since(begun_),
+                static_cast<double>(bytes_written() - written_before_) / static_cast<double>(part_), resident_mib());
+    std::fflush(stdout);
+    begun_ = monotonic_now();
+    written_before_ = bytes_written();
+  }
+
+  double file_mib() const {
+    return static_cast<double>(std::filesystem::file_size(plan_.directory + "/queue.db")) / (1 << 20);
+  }
+
+  // An idle spool gives the pages of the drained backlog back.
+  void give_back() {
+    const double before = file_mib();
+    begun_ = monotonic_now();
+    double last = 0;
+    for (int quiet = 0; quiet < 8;) {  // seconds without a change
+      net::Timer second(loop_.timers(), [this] { loop_.stop(); });
+      second.set_after(std::chrono::seconds(1));
+      loop_.run();
+      quiet = file_mib() == last ? quiet + 1 : 0;
+      last = file_mib();
+    }
+    std::printf("idle: the file went from %.0f to %.0f MiB within %.0f s\n", before, last, seconds_since(begun_) - 8);
+    spool_->flush_and_close([this] { loop_.stop(); });
+    loop_.run();
+    std::printf("drained: %llu left\n", static_cast<unsigned long long>(spool_->stats().queued_messages));
+    std::fflush(stdout);
+    std::_Exit(0);
+  }
+
+  const Plan& plan_;
+  net::EventLoop loop_;
+  std::unique_ptr<Spool> spool_;
+  const char* name_ = "";
+  std::uint64_t all_ = 0, part_ = 1, done_ = 0, written_before_ = 0;
+  bool held_ = false, reading_ = false;
+  Sequence after_ = 0;
+  TimePoint begun_{};
+};
 
 void in_a_process(const std::function<void()>& step) {
   const pid_t child = ::fork();
@@ -212,6 +260,7 @@ int main(int argc, char** argv) {
       ->check(CLI::ExistingDirectory);
   app.add_option("--rows", plan.rows, "Of the backlog")->check(CLI::PositiveNumber)->capture_default_str();
   app.add_option("--twins", plan.twins, "They are of so many twins")->check(CLI::PositiveNumber)->capture_default_str();
+  app.add_flag("--held", plan.held, "Half of the twins hold while the others drain");
   CLI11_PARSE(app, argc, argv);
   const std::string own = plan.directory + "/backlog-bench-" + std::to_string(::getpid());
   const auto fresh = [&](const char* name) {
@@ -226,7 +275,7 @@ int main(int argc, char** argv) {
   in_a_process([&] { start(full, true); });
   in_a_process([&] { start(full, false); });
   in_a_process([&] { measure_appends("on top", full); });
-  in_a_process([&] { drain(full); });
+  in_a_process([&] { Drain(full).run(); });
   std::filesystem::remove_all(own);
   return 0;
 }

@@ -67,7 +67,8 @@ class Network {
 
     const auto step = [&](Step own, const char* name, const std::string& fine, const std::string& remedy) {
       if (!reached && failed < own) return tell_(skipped(name, "the step before is broken"));
-      tell_(!reached && failed == own ? broken_by(name, error, remedy) : good(name, fine));
+      if (reached || failed != own) return tell_(good(name, fine));
+      tell_(remedy.empty() ? broken_by(name, error, "") : broken(name, error, remedy));
     };
     step(Step::look_up, "dns", where + " is " + addresses, "");
     step(Step::connect, "tcp", where + " answers", "");

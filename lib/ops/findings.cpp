@@ -54,7 +54,10 @@ std::string wrapped(std::string_view first, const std::string& text) {
 }  // namespace
 
 Finding broken_by(std::string step, const std::string& error, const std::string& remedy) {
-  const std::size_t cut = error.find("; ");
+  constexpr std::string_view kAnotherAddress = "cannot connect to ";
+  std::size_t cut = error.find("; ");
+  while (cut != std::string::npos && error.compare(cut + 2, kAnotherAddress.size(), kAnotherAddress) == 0)
+    cut = error.find("; ", cut + 2);
   if (cut == std::string::npos) return broken(std::move(step), error, remedy);
   return broken(std::move(step), error.substr(0, cut), error.substr(cut + 2));
 }

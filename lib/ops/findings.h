@@ -29,7 +29,8 @@ inline Finding broken(std::string step, std::string text, std::string remedy) {
 inline Finding skipped(std::string step, std::string why) {
   return {std::move(step), Finding::Result::skipped, std::move(why), {}};
 }
-// "what failed; what to do", as errors of the network are written, taken apart; `remedy` where it has none.
+// "what failed; what to do", as errors of the network are written, taken apart; `remedy` where it has none. Where
+// several addresses failed, each of them stands before it.
 Finding broken_by(std::string step, const std::string& error, const std::string& remedy);
 
 const Finding* first_broken(const std::vector<Finding>& findings);  // null: none

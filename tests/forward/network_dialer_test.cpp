@@ -203,6 +203,8 @@ TEST_CASE_METHOD(Fixture, "an address that refuses is passed over at once", "[fo
   addresses = {address("127.0.0.1", closed.port()), address("127.0.0.1", server.port())};
   begin();
   CHECK(greeting() == "hello two");
+  CHECK(dialer->progress().step == DialProgress::Step::done);
+  CHECK(dialer->progress().addresses.size() == 2);
 }
 
 TEST_CASE_METHOD(Fixture, "an address from which nothing comes back does not use up the deadline",
@@ -245,6 +247,7 @@ TEST_CASE_METHOD(Fixture, "refused by every address: host, each address and the 
   contains(error, "cannot reach cloud.test: cannot connect to 127.0.0.1:" + std::to_string(first.port()) +
                       ": connection refused; cannot connect to 127.0.0.1:" + std::to_string(second.port()) +
                       ": connection refused; check the host and port of forward.endpoint");
+  CHECK(dialer->progress().step == DialProgress::Step::connect);
 }
 
 TEST_CASE_METHOD(Fixture, "an unknown host is named with what to check", "[forward][dialer]") {
@@ -254,6 +257,7 @@ TEST_CASE_METHOD(Fixture, "an unknown host is named with what to check", "[forwa
   CHECK(error.code == Errc::unreachable);
   contains(error, "cannot look up 'no-such-host.invalid': ");
   contains(error, "; check forward.endpoint and this gateway's DNS");
+  CHECK(dialer->progress().step == DialProgress::Step::look_up);
 }
 
 TEST_CASE_METHOD(Fixture, "a look-up that hangs ends at the deadline", "[forward][dialer]") {
@@ -276,6 +280,7 @@ TEST_CASE_METHOD(Fixture, "an authority that is not trusted is refused, and the 
   contains(error, "TLS handshake with cloud.test failed: the certificate of cloud.test");
   contains(error, "is from an authority that is not trusted here");
   contains(error, "forward.tls.ca_file");
+  CHECK(dialer->progress().step == DialProgress::Step::handshake);
 }
 
 TEST_CASE_METHOD(Fixture, "a certificate for another host is refused, unless server_name says that name",
@@ -484,6 +489,7 @@ TEST_CASE_METHOD(Fixture, "what goes wrong on the way names the proxy and the st
     const Error error = failure();
     CHECK(error.code == Errc::refused);
     contains(error, "the proxy proxy.test:" + port + " refused CONNECT cloud.test:8443: HTTP 403 Forbidden");
+    CHECK(dialer->progress().step == DialProgress::Step::tunnel);
   }
   SECTION("the proxy hangs") {
     proxy.answer = "";

@@ -13,6 +13,10 @@ TEST_CASE("an error of the network is taken apart into what failed and what to d
   CHECK(split.text == "cannot look up 'x'");
   CHECK(split.remedy == "check forward.endpoint");
   CHECK(broken_by("dns", "cannot look up 'x'", "do this").remedy == "do this");
+  const Finding several =
+      broken_by("tcp", "cannot connect to a: refused; cannot connect to b: refused; check the port; or x", "");
+  CHECK(several.text == "cannot connect to a: refused; cannot connect to b: refused");
+  CHECK(several.remedy == "check the port; or x");
 }
 
 TEST_CASE("a finding has lines of 80 columns, its remedy below it, and nothing that moves the cursor",

@@ -69,7 +69,8 @@ struct Delivery {
 
 class Process {
  public:
-  Process(const Config& config, std::string config_path) : config_(config), config_path_(std::move(config_path)) {}
+  Process(const Config& config, std::string config_path, forward::Return manner)
+      : config_(config), config_path_(std::move(config_path)), manner_(manner) {}
 
   Result<void> start();
   int run();
@@ -92,6 +93,7 @@ class Process {
 
   Config config_;
   std::string config_path_;
+  const forward::Return manner_;
   const TimePoint started_ = monotonic_now();
   bool stopping_ = false;
   bool ingest_drained_ = false;
@@ -186,7 +188,7 @@ void Process::begin_delivery(std::unique_ptr<Delivery> delivery) {
   if (!delivery_) return;
   delivery_->forwarder = std::make_unique<forward::Forwarder>(
       loop_, *spool_, *delivery_->dialer, *delivery_->token, config_.forward,
-      forward::Forwarder::Options{.seed = jitter_seed(), .paused_since = paused_since_});
+      forward::Forwarder::Options{.seed = jitter_seed(), .paused_since = paused_since_, .manner = manner_});
   delivery_->forwarder->start();
 }
 
@@ -350,10 +352,10 @@ void Process::finish() {
 
 }  // namespace
 
-int Daemon::run(const Config& config, const std::string& config_path) {
+int Daemon::run(const Config& config, const std::string& config_path, forward::Return manner) {
   std::signal(SIGPIPE, SIG_IGN);
   umask(0027);
-  Process process(config, config_path);
+  Process process(config, config_path, manner);
   if (auto started = process.start(); !started) {
     log::error("daemon.failed", {{"why", started.error().what}});
     return 1;

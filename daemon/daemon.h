@@ -4,6 +4,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "forward/endpoint.h"
 #include "util/log.h"
 
 namespace twinspool {
@@ -13,7 +14,9 @@ log::Level log_level(const LogConfig& config);
 class Daemon {
  public:
   // Runs until SIGTERM or SIGINT. 0: stopped cleanly; 1: could not start, or could not stop in time; the log says why.
-  static int run(const Config& config, const std::string& config_path);
+  // `manner`: only scripts/bench fleet asks for another one.
+  static int run(const Config& config, const std::string& config_path,
+                 forward::Return manner = forward::Return::gentle);
 };
 
 }  // namespace twinspool

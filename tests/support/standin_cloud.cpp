@@ -69,6 +69,11 @@ void StandInCloud::set_missing(const std::string& twin, const std::string& compo
   }
 }
 
+void StandInCloud::set_limit(std::uint64_t per_second, std::string retry_after) {
+  limit_.set(per_second);
+  limit_retry_after_ = std::move(retry_after);
+}
+
 void StandInCloud::go_down() {
   delayed_.clear();
   answers_.clear();  // lost with their connections, as in a real outage
@@ -115,6 +120,12 @@ void StandInCloud::on_request(http::ExchangeId exchange, http::Request&& request
   telemetry->source_time = header_or_empty(request, "Telemetry-Source-Time");
   telemetry->traceparent = header_or_empty(request, "traceparent");
   telemetry->tracestate = header_or_empty(request, "tracestate");
+  if (!limit_.admit(loop_.now())) {
+    const Fault throttled{
+        .kind = FaultKind::status, .status = 429, .code = {}, .retry_after = limit_retry_after_, .header = {}};
+    carry_out(throttled, exchange, request, *telemetry);
+    return;
+  }
   const Fault fault = faults_.next(telemetry->twin);
   const bool wants_record =
       keeps_record(fault.kind) || (fault.kind == FaultKind::status && fault.status < 300 && !fault.html);

@@ -21,6 +21,7 @@
 #include "net/event_loop.h"
 #include "net/socket.h"
 #include "support/standin_faults.h"
+#include "support/standin_limit.h"
 #include "support/standin_records.h"
 #include "tls/engine.h"
 
@@ -52,6 +53,9 @@ class StandInCloud final : private http::Server::Handler {
 
   std::uint16_t port() const { return port_; }  // the same over down() and up()
   FaultPlans& faults() { return faults_; }
+  // Requests of a second beyond `per_second` are answered 429 with `retry_after`, before any fault. 0: no limit.
+  void set_limit(std::uint64_t per_second, std::string retry_after);
+  const RequestLimit& limit() const { return limit_; }
   const StandInRecords& records() const { return records_; }
   StandInStats stats() const;
 
@@ -98,6 +102,8 @@ class StandInCloud final : private http::Server::Handler {
   std::string token_;
   std::function<bool(std::string_view token)> token_valid_;
   FaultPlans faults_;
+  RequestLimit limit_;
+  std::string limit_retry_after_;
   std::set<std::pair<std::string, std::string>> missing_;
   StandInStats stats_;
   std::vector<Answer> answers_;

@@ -81,6 +81,13 @@ http::Response StandInControl::answer_to(const http::Request& request) {
     cloud_.require_token(query_value(target, "value").value_or(""));
     return done();
   }
+  if (call == "POST /limit") {
+    const auto per_second = number(query_value(target, "per_second").value_or(""));
+    if (!per_second) return wrong("per_second must be a number; 0: no limit");
+    cloud_.set_limit(*per_second, query_value(target, "retry_after").value_or("1"));
+    return done();
+  }
+  if (call == "GET /rates") return rates();
   if (call == "POST /down") {
     cloud_.go_down();
     return done();
@@ -105,6 +112,18 @@ http::Response StandInControl::set_faults(const std::string& target) {
       cloud_.faults().set(query_value(target, "twin").value_or(""), query_value(target, "steps").value_or(""), common,
                           query_value(target, "repeat") == "true");
   return set ? done() : wrong(set.error().what);
+}
+
+http::Response StandInControl::rates() const {
+  json::Writer body;
+  body.begin_array();
+  for (const RequestLimit::Second& second : cloud_.limit().seconds()) {
+    body.begin_object().key("second").integer(second.second);
+    body.key("asked").integer(static_cast<std::int64_t>(second.asked));
+    body.key("refused").integer(static_cast<std::int64_t>(second.refused)).end_object();
+  }
+  body.end_array();
+  return text_answer(200, "application/json", body.take() + "\n");
 }
 
 http::Response StandInControl::stats() const {

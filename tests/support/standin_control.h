@@ -8,7 +8,9 @@
 //   DELETE /faults                           no plan any more
 //   POST   /missing?twin=T[&component=C]     answered 404 until DELETE /missing?twin=T[&component=C]
 //   POST   /token?value=T                    the bearer token that is needed from now on; empty: none
-//   POST   /down, POST /up                   an outage: connections end and are refused; and its end
+//   POST   /limit?per_second=N               429 beyond N requests in a second (0: no limit); retry_after=2 (1)
+//   GET    /rates                            of each second in which something was asked: how much, and how much was
+//   429 POST   /down, POST /up                   an outage: connections end and are refused; and its end
 //
 // Changes are answered 204, what is wrong 400 with a sentence.
 #pragma once
@@ -41,6 +43,7 @@ class StandInControl final : private http::Server::Handler {
   http::Response answer_to(const http::Request& request);
   http::Response set_faults(const std::string& target);
   http::Response stats() const;
+  http::Response rates() const;
 
   StandInCloud& cloud_;
   http::Server server_;

@@ -11,6 +11,7 @@
 
 #include "admin/admin_server.h"
 #include "admin/answers.h"
+#include "admin/lane_routes.h"
 #include "admin/message_routes.h"
 #include "config/load.h"
 #include "core_dumps.h"
@@ -82,6 +83,7 @@ class Process {
   http::Response delivery_answer(const std::string& message);
   admin::Facts facts();
   void watch_rates();
+  admin::LaneFacts lane_facts(std::size_t most);
   void reload();
   void apply_configuration();
   void replace_delivery(std::unique_ptr<Delivery> next);
@@ -111,6 +113,7 @@ class Process {
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<admin::AdminServer> admin_;
   std::unique_ptr<admin::MessageRoutes> message_routes_;
+  std::unique_ptr<admin::LaneRoutes> lane_routes_;
   std::optional<net::SignalWatcher> on_term_, on_int_, on_hup_;
 };
 
@@ -137,6 +140,8 @@ Result<void> Process::start() {
   admin_ = std::move(*admin);
   add_delivery_routes();
   message_routes_ = std::make_unique<admin::MessageRoutes>(loop_, *admin_, *spool_, config_.store.path);
+  lane_routes_ = std::make_unique<admin::LaneRoutes>(loop_, *admin_, config_.store.path,
+                                                     [this](std::size_t most) { return lane_facts(most); });
   for (const std::string& socket : inherited.left())
     log::warn("net.inherited_unused",
               {{"socket", socket}, {"remedy", "the configuration and the socket unit must name the same paths"}});
@@ -243,6 +248,17 @@ admin::Facts Process::facts() {
 void Process::watch_rates() {
   forecast_.add(loop_.now(), spool_->stats());
   watch_rates_.set_after(kForecastEvery);
+}
+
+admin::LaneFacts Process::lane_facts(std::size_t most) {
+  if (!delivery_) return {.waiting = {}, .now = wall_now()};
+  const forward::Forwarder::Stats stats = delivery_->forwarder->stats();
+  return {.ready = stats.lanes_ready,
+          .in_flight = stats.lanes_in_flight,
+          .held = stats.lanes_held,
+          .retrying = stats.lanes_retrying,
+          .waiting = delivery_->forwarder->waiting_lanes(most),
+          .now = wall_now()};
 }
 
 void Process::reload() {

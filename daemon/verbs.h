@@ -34,7 +34,7 @@ void add_status_verbs(CommandLine& line);     // status, drain
 void add_message_verbs(CommandLine& line);    // send
 void add_queue_verbs(CommandLine& line);      // list, show, tail, export, import
 void add_integrity_verbs(CommandLine& line);  // check, repair
-void add_delivery_verbs(CommandLine& line);   // pause, resume, kick, explain
+void add_delivery_verbs(CommandLine& line);   // pause, resume, kick, lanes, explain
 void add_trace_verbs(CommandLine& line);      // receipt, replay, quarantine, snapshot
 
 }  // namespace twinspool

@@ -3,6 +3,7 @@
 
 #include "ops/delivery.h"
 #include "ops/explain.h"
+#include "ops/lanes.h"
 #include "verbs.h"
 
 namespace twinspool {
@@ -16,6 +17,26 @@ CLI::App* add_delivery_verb(CommandLine& line, ops::DeliveryVerb verb, const cha
                            }));
   app->add_flag("--json", *json, "Print the daemon's answer as it is");
   return app;
+}
+
+void add_lanes(CommandLine& line) {
+  const auto options = std::make_shared<ops::LanesOptions>();
+  CLI::App* lanes = add_verb(
+      line, "lanes", "The twins that are held or wait for their next try, and why",
+      with_sockets(line, [options](const ops::Sockets& sockets) { return ops::run_lanes(*options, sockets.admin); }));
+  lanes->add_option("--limit", options->limit, "How many are listed, 1000 at the most")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  lanes->add_flag("--json", options->json, "The daemon's answer as it is");
+  lanes->footer(
+      "Held: the cloud does not know the twin or its component; retrying: it failed for this twin. Held ones come "
+      "first,\n"
+      "then what has waited longest. Where the whole cloud is away no twin is listed: see `twinspool status`.\n"
+      "How many messages of each twin wait: sqlite3 -readonly QUEUE 'select * from lanes'\n"
+      "Examples:\n"
+      "  twinspool lanes\n"
+      "  twinspool explain 404 DigitalTwinNotFound\n"
+      "  twinspool kick");
 }
 
 void add_explain(CommandLine& line) {
@@ -52,6 +73,7 @@ void add_delivery_verbs(CommandLine& line) {
           "missing\n"
           "twin was created. While paused it is refused.\n"
           "Example:\n  twinspool kick && twinspool status");
+  add_lanes(line);
   add_explain(line);
 }
 

@@ -1,10 +1,11 @@
 #include "admin/message_routes.h"
 
-#include <charconv>
+#include <algorithm>
 #include <optional>
 
 #include "admin/answers.h"
 #include "admin/message_answers.h"
+#include "admin/query.h"
 #include "ingest/telemetry_target.h"
 #include "spool/snapshot.h"
 #include "spool/whereabouts.h"
@@ -14,29 +15,6 @@
 namespace twinspool::admin {
 
 namespace {
-
-// A raw value of the query; nullopt where it is absent.
-std::optional<std::string> query_value(const http::Request& request, std::string_view name) {
-  const std::string_view target = request.target;
-  const std::size_t begin = target.find('?');
-  if (begin == std::string_view::npos) return std::nullopt;
-  std::string_view rest = target.substr(begin + 1);
-  while (!rest.empty()) {
-    const std::string_view pair = rest.substr(0, rest.find('&'));
-    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
-    const std::size_t equals = pair.find('=');
-    if (equals != std::string_view::npos && pair.substr(0, equals) == name) return std::string(pair.substr(equals + 1));
-  }
-  return std::nullopt;
-}
-
-std::optional<std::uint64_t> number_of(std::string_view text) {
-  std::uint64_t number = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  if (text.empty() || error != std::errc() || stop != end || number > INT64_MAX) return std::nullopt;
-  return number;
-}
 
 // As the views show it, or as people write it.
 std::string path_bytes(const std::string& name) {

@@ -686,14 +686,22 @@ Forwarder::Stats Forwarder::stats() const {
   stats.delivered = impl.delivered;
   stats.quarantined = impl.quarantined;
   stats.failures = impl.failures;
-  for (const Lanes::WaitingLane& lane : impl.lanes.waiting_lanes(kHeldListed)) {
-    stats.held.push_back({.twin = lane.twin,
-                          .status = lane.wait.status,
-                          .error_code = lane.wait.error_code,
-                          .held_for = now - lane.since,
-                          .retry_in = remaining(lane.retry_at)});
-  }
   return stats;
+}
+
+std::vector<Forwarder::WaitingLane> Forwarder::waiting_lanes(std::size_t most) const {
+  const TimePoint now = impl_->loop.now();
+  std::vector<WaitingLane> list;
+  for (const Lanes::WaitingLane& lane : impl_->lanes.waiting_lanes(most)) {
+    list.push_back({.twin = lane.twin,
+                    .held = lane.wait.held,
+                    .status = lane.wait.status,
+                    .error_code = lane.wait.error_code,
+                    .failures = lane.failures,
+                    .waits_for = now - lane.since,
+                    .retry_in = std::max(lane.retry_at - now, Duration::zero())});
+  }
+  return list;
 }
 
 std::string_view to_string(Forwarder::State state) {

@@ -33,7 +33,6 @@ constexpr std::size_t kUnrecordedMax = 256;                        // finished m
 constexpr Duration kIdleConnectionMax = std::chrono::seconds(60);  // a connection without a request is closed then
 constexpr Duration kStopGraceMax = std::chrono::seconds(5);        // requests in flight at stop() are cut then
 constexpr std::size_t kAnswerBodyBytesMax = 256 * 1024;            // an answer with more is a protocol error
-constexpr std::size_t kHeldListed = 20;                            // lanes named in Stats::held
 
 class Forwarder {
  public:
@@ -52,11 +51,13 @@ class Forwarder {
   };
   enum class Upstream : std::uint8_t { unknown, up, down };
 
-  struct HeldLane {
+  struct WaitingLane {  // of a twin that does not flow though the endpoint is well
     TwinNumber twin = 0;
-    int status = 0;
+    bool held = false;  // the twin does not exist, else: retrying
+    int status = 0;     // of the newest answer, 0: there was none
     std::string error_code;
-    Duration held_for{};
+    std::uint32_t failures = 0;
+    Duration waits_for{};  // since it last flowed; a held one since the first hold, by earlier processes too
     Duration retry_in{};
   };
 
@@ -73,7 +74,6 @@ class Forwarder {
     std::size_t window_messages = 0, window_bytes = 0;      // in memory
     std::uint64_t delivered = 0, quarantined = 0;           // of this process
     std::array<std::uint64_t, kFailureClasses> failures{};  // by FailureClass, every attempt counted
-    std::vector<HeldLane> held;  // lanes that wait, held or retrying: the first kHeldListed to be tried again
   };
 
   // All outlive the forwarder. It takes over the spool's on_committed and on_unrecorded_fell, and lets go of them when
@@ -95,6 +95,7 @@ class Forwarder {
   void stop(std::function<void()> done);
 
   Stats stats() const;
+  std::vector<WaitingLane> waiting_lanes(std::size_t most) const;  // the greatest troubles first
 
  private:
   struct Impl;

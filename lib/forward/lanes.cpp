@@ -1,6 +1,7 @@
 #include "forward/lanes.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace twinspool::forward {
 
@@ -470,11 +471,21 @@ TimePoint Lanes::next_due() const { return waiting_.empty() ? kNever : waiting_.
 
 std::vector<Lanes::WaitingLane> Lanes::waiting_lanes(std::size_t most) const {
   std::vector<WaitingLane> list;
-  for (auto it = waiting_.begin(); it != waiting_.end() && list.size() < most; ++it) {
-    const Lane& lane = lanes_.at(it->second);
+  list.reserve(waiting_.size());
+  for (const auto& [retry_at, id] : waiting_) {
+    const Lane& lane = lanes_.at(id);
     const bool held = lane.wait.held && lane.held_since != kNever;
-    list.push_back({lane.twin, lane.wait, held ? lane.held_since : lane.failing_since, lane.retry_at});
+    list.push_back({.twin = lane.twin,
+                    .wait = lane.wait,
+                    .failures = lane.failures,
+                    .since = held ? lane.held_since : lane.failing_since,
+                    .retry_at = lane.retry_at});
   }
+  const auto end = list.begin() + static_cast<std::ptrdiff_t>(std::min(most, list.size()));
+  std::partial_sort(list.begin(), end, list.end(), [](const WaitingLane& a, const WaitingLane& b) {
+    return std::tuple(!a.wait.held, a.since, a.twin) < std::tuple(!b.wait.held, b.since, b.twin);
+  });
+  list.erase(end, list.end());
   return list;
 }
 

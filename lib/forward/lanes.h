@@ -143,10 +143,12 @@ class Lanes {
   struct WaitingLane {
     TwinNumber twin = 0;
     Wait wait;
+    std::uint32_t failures = 0;
     TimePoint since{};
     TimePoint retry_at{};
   };
-  std::vector<WaitingLane> waiting_lanes(std::size_t most) const;  // the next to try first
+  // The greatest troubles first: held before retrying, and of these what has waited longest.
+  std::vector<WaitingLane> waiting_lanes(std::size_t most) const;
 
  private:
   enum class State : std::uint8_t { idle, ready, in_flight, waiting };

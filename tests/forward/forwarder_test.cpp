@@ -482,8 +482,12 @@ TEST_CASE_METHOD(Fixture, "a twin that does not exist waits alone, and flows onc
   CHECK(stats().lanes_held == 1);
   CHECK(stats().state == Forwarder::State::waiting);
   CHECK(stats().upstream == Forwarder::Upstream::up);
-  REQUIRE(stats().held.size() == 1);
-  CHECK(stats().held[0].error_code == "DigitalTwinNotFound");
+  const auto waiting = forwarder->waiting_lanes(10);
+  REQUIRE(waiting.size() == 1);
+  CHECK(waiting[0].held);
+  CHECK(waiting[0].status == 404);
+  CHECK(waiting[0].error_code == "DigitalTwinNotFound");
+  CHECK(waiting[0].failures >= 1);
   REQUIRE(spool.notes.size() == 1);
   CHECK(spool.notes[0].state == "held");
   CHECK(spool.notes[0].status == 404);

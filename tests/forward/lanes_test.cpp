@@ -280,6 +280,27 @@ TEST_CASE("in queue order one message is in flight, and a held head holds everyt
   CHECK(lanes.waiting_lanes(5).at(0).twin == 2);
 }
 
+TEST_CASE_METHOD(Fixture, "of the lanes that wait the held come first, then what has waited longest",
+                 "[forward][lanes]") {
+  commit({1, 2, 3, 4});
+  std::vector<InFlight> sent;
+  while (lanes.any_ready(t0)) sent.push_back(lanes.take(t0));
+  REQUIRE(sent.size() == 4);
+  const Lanes::Wait failed{.held = false, .status = 500, .error_code = "InternalError"};
+  lanes.wait(sent[0], failed, backoff, 1min, t0 + 1s);
+  lanes.wait(sent[1], failed, backoff, 1min, t0);
+  hold(sent[2], t0 + 3s);
+  hold(sent[3], t0 + 2s);
+  std::vector<TwinNumber> order;
+  for (const Lanes::WaitingLane& lane : lanes.waiting_lanes(10)) order.push_back(lane.twin);
+  CHECK(order == std::vector<TwinNumber>{4, 3, 2, 1});
+  REQUIRE(lanes.waiting_lanes(1).size() == 1);
+  const Lanes::WaitingLane first = lanes.waiting_lanes(1).at(0);
+  CHECK(first.since == t0 + 2s);
+  CHECK(first.wait.status == 404);
+  CHECK(first.failures == 1);
+}
+
 TEST_CASE_METHOD(Fixture, "failures are counted until a delivery, and noted when they double", "[forward][lanes]") {
   commit({1, 1, 1});
   TimePoint now = t0;

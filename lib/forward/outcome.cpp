@@ -253,6 +253,14 @@ Outcome classify(const Error& error) {
   return outcome;
 }
 
+std::string describe(const Outcome& outcome) {
+  if (outcome.status == 0) return outcome.text;
+  std::string text = "HTTP " + std::to_string(outcome.status);
+  if (!outcome.code.empty()) text += " " + outcome.code;
+  if (!outcome.text.empty()) text += ": " + outcome.text;
+  return text;
+}
+
 std::string printable(std::string_view text, std::size_t bytes_max) {
   std::string out;
   out.reserve(std::min(text.size(), bytes_max));

@@ -59,6 +59,7 @@ struct AnswerRules {
 
 Outcome classify(const http::Response& answer, const AnswerRules& rules);
 Outcome classify(const Error& error);
+std::string describe(const Outcome& outcome);  // for people: "HTTP 404 DigitalTwinNotFound: ..."
 
 struct Meaning {  // of a verdict, for people
   std::string_view concerns;

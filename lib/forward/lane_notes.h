@@ -1,0 +1,40 @@
+// What the store keeps about lanes that wait: for operators (view `lanes`), and for the next process, which learns from
+// it how long a twin was held before. Loop thread. Notes are best effort, written with the next commit.
+#pragma once
+
+#include <cstdint>
+#include <unordered_map>
+#include <vector>
+
+#include "forward/lanes.h"
+#include "spool/spool.h"
+#include "util/time.h"
+
+namespace twinspool::forward {
+
+struct Clocks {  // one moment, by both
+  TimePoint now{};
+  WallTime wall{};
+};
+
+class LaneNotes {
+ public:
+  explicit LaneNotes(Spool& spool);  // which outlives it
+
+  void write(TwinNumber twin, const Lanes::Wait& wait, const Lanes::Waiting& waiting, const Clocks& clocks);
+  void delivered(TwinNumber twin);  // ends the note of an earlier process
+  void ended(const std::vector<TwinNumber>& twins);
+  void nothing_waits();  // ends all notes of earlier processes
+
+  // How long an earlier process held the lane. A note from a time before the clock was set, or from the future, counts
+  // as new.
+  Duration held_before(TwinNumber twin, WallTime wall) const;
+
+ private:
+  void end(TwinNumber twin);
+
+  Spool& spool_;
+  std::unordered_map<TwinNumber, std::int64_t> old_;  // twin → since_ms, of an earlier process; 0: not held
+};
+
+}  // namespace twinspool::forward

@@ -1,0 +1,208 @@
+// Lanes, from the queue into the window: what is read when, and what of it is kept in memory.
+#include <algorithm>
+#include <utility>
+
+#include "forward/lanes.h"
+
+namespace twinspool::forward {
+
+namespace {
+
+// How full the window may be, in eighths. The differences keep room for each other's turn: fresh messages cannot fill
+// the window so far that no lane that is behind can be read.
+constexpr std::size_t kFreshEighths = 6;
+constexpr std::size_t kBeforeReadEighths = 7;
+constexpr std::size_t kReadEighths = 8;
+
+// Two pipelines, so that one can be read while the other is under way.
+std::size_t lane_messages_max(ForwardOrder order, std::size_t pipeline, const LaneLimits& limits) {
+  const std::size_t most = limits.window_messages_max / 2;
+  return order == ForwardOrder::queue ? most : std::max(limits.lane_messages_max, std::min(2 * pipeline, most));
+}
+
+}  // namespace
+
+Lanes::Lanes(ForwardOrder order, std::size_t pipeline, const QueueEnds& ends, const LaneLimits& limits)
+    : order_(order),
+      pipeline_(pipeline),
+      limits_(limits),
+      lane_messages_max_(lane_messages_max(order, pipeline, limits)),
+      cursor_(ends.oldest == 0 ? ends.newest : ends.oldest - 1),
+      newest_(ends.newest) {
+  ENSURE(lane_messages_max_ > 0 && pipeline_ > 0);
+  ENSURE(limits.parked_messages_max < limits.window_messages_max * kBeforeReadEighths / 8);
+  ENSURE(limits.parked_bytes_max < limits.window_bytes_max * kBeforeReadEighths / 8);
+}
+
+void Lanes::on_committed(std::vector<Message>&& messages) {
+  for (Message& message : messages) {
+    const bool next_in_line = caught_up();
+    const Sequence sequence = message.sequence;
+    newest_ = std::max(newest_, sequence);
+    if (next_in_line && sequence > cursor_ && place(std::move(message), kFreshEighths)) cursor_ = sequence;
+  }
+}
+
+// False where there is no room: the cursor stays before this row.
+bool Lanes::place(Message&& message, std::size_t eighths) {
+  const auto found = lanes_.find(id_of(message));
+  if (found != lanes_.end()) {
+    Lane& lane = found->second;
+    if (lane.behind_from != 0) {
+      lane.behind_last = message.sequence;
+      return true;
+    }
+    if (lane.state == State::waiting || lane.rows.size() >= lane_messages_max_) {
+      lane.behind_from = lane.behind_last = message.sequence;
+      update_hunger(*found);
+      return true;
+    }
+  }
+  if (!fits(eighths)) return false;
+  Entry& entry = found != lanes_.end() ? *found : *lanes_.try_emplace(id_of(message)).first;
+  push(entry, std::move(message));
+  return true;
+}
+
+std::optional<ReadRequest> Lanes::next_read() {
+  if (order_ == ForwardOrder::queue && !caught_up()) pass_over_the_rest();
+  if (read_ || !fits(kBeforeReadEighths)) return std::nullopt;
+  if (caught_up() && hungry_.empty()) return std::nullopt;
+  const bool for_cursor = !caught_up() && (hungry_.empty() || cursor_reads_next_);
+  cursor_reads_next_ = !for_cursor;
+  if (!for_cursor) return plan_catch_up();
+
+  ReadRequest request;
+  request.after = cursor_;
+  request.through = newest_;
+  request.messages_max = limits_.read_messages_max;
+  request.bytes_max = limits_.read_bytes_max;
+  read_ = Read{.after = request.after, .through = request.through, .lanes = {}};
+  return request;
+}
+
+// With one lane for all, every row behind the lane is behind the cursor, too.
+void Lanes::pass_over_the_rest() {
+  const auto found = lanes_.find(0);
+  if (found == lanes_.end() || found->second.behind_from == 0) return;
+  found->second.behind_last = cursor_ = newest_;
+}
+
+// One read for the lanes that are furthest behind, the next for those that it did not reach: a lane whose next row is
+// millions of rows away takes turns with them.
+ReadRequest Lanes::plan_catch_up() {
+  auto first = hungry_.begin();
+  if (std::exchange(front_was_read_, !front_was_read_)) {
+    // Where that read ended its own lanes go on: at the row behind it.
+    const auto beyond = hungry_.lower_bound({front_read_through_ + 2, 0});
+    if (beyond != hungry_.end()) first = beyond;
+  }
+  ReadRequest request;
+  request.after = first->first - 1;
+  request.through = 0;
+  request.messages_max = 0;
+  request.bytes_max = limits_.read_bytes_max;
+  Read read{.after = request.after, .through = 0, .lanes = {}};
+  for (; first != hungry_.end() && read.lanes.size() < kCatchUpLanesMax; ++first) {
+    const auto& [from, id] = *first;
+    const Lane& lane = at(id).second;
+    read.lanes.push_back({id, from});
+    request.through = std::max(request.through, lane.behind_last);
+    request.messages_max += lane_messages_max_ - lane.rows.size();
+    if (order_ == ForwardOrder::twin) request.only.push_back(static_cast<TwinNumber>(id));
+  }
+  std::sort(request.only.begin(), request.only.end());
+  request.messages_max = std::min(request.messages_max, limits_.read_messages_max);
+  read.through = request.through;
+  read_ = std::move(read);
+  return request;
+}
+
+bool Lanes::on_read(ReadResult&& result) {
+  ENSURE(read_);
+  const Read read = std::move(*read_);
+  read_.reset();
+  const Sequence covered = result.reached_end ? read.through : std::min(result.scanned_through, read.through);
+  if (!read.lanes.empty()) {
+    if (front_was_read_) front_read_through_ = covered;
+    hand_out(std::move(result.messages), read, covered);
+    return covered > read.after;
+  }
+  for (Message& message : result.messages) {
+    const Sequence sequence = message.sequence;
+    if (sequence <= cursor_) continue;
+    if (!place(std::move(message), kReadEighths)) return true;
+    cursor_ = sequence;
+  }
+  cursor_ = std::max(cursor_, covered);
+  return covered > read.after;
+}
+
+void Lanes::on_read_failed() {
+  ENSURE(read_);
+  read_.reset();
+}
+
+void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence covered) {
+  // A lane that gave rows back to the disk meanwhile needs earlier ones first: these are not for it.
+  for (const CatchUp& asked : read.lanes) {
+    const auto found = lanes_.find(asked.id);
+    if (found == lanes_.end()) continue;
+    Lane& lane = found->second;
+    lane.catching_up = lane.behind_from == asked.from && lane.state != State::waiting;
+  }
+  for (Message& message : messages) {
+    const auto found = lanes_.find(id_of(message));
+    if (found == lanes_.end()) continue;
+    Lane& lane = found->second;
+    if (!lane.catching_up || message.sequence < lane.behind_from) continue;
+    lane.behind_from = message.sequence;
+    if (std::binary_search(lane.left_ahead.begin(), lane.left_ahead.end(), message.sequence)) continue;
+    if (lane.rows.size() >= lane_messages_max_ || !fits(kReadEighths)) {
+      lane.catching_up = false;
+      continue;
+    }
+    ++lane.behind_from;
+    push(*found, std::move(message));
+  }
+  for (const CatchUp& asked : read.lanes) {
+    const auto found = lanes_.find(asked.id);
+    if (found == lanes_.end()) continue;
+    Lane& lane = found->second;
+    if (lane.catching_up) {
+      lane.catching_up = false;
+      lane.behind_from = std::max(lane.behind_from, covered + 1);
+    }
+    if (lane.behind_from > lane.behind_last) lane.behind_from = lane.behind_last = 0;
+    forget_passed(lane);
+    settle(*found);
+  }
+}
+
+bool Lanes::fits(std::size_t eighths) const {
+  return messages_ < limits_.window_messages_max * eighths / 8 && bytes_ < limits_.window_bytes_max * eighths / 8;
+}
+
+void Lanes::push(Entry& entry, Message&& message) {
+  Lane& lane = entry.second;
+  ++messages_;
+  bytes_ += weight(message.telemetry);
+  const bool all_sent = lane.rows.empty() || lane.next == lane.rows.end();
+  lane.rows.push_back(Row{.message = std::move(message)});
+  Row& row = lane.rows.back();
+  if (lane.rows.size() == 1 && row.message.sequence == lane.parked_sequence) {
+    row.attempts = lane.parked_attempts;
+    row.stale_retried = lane.parked_stale_retried;
+  }
+  if (all_sent) lane.next = std::prev(lane.rows.end());
+  if (lane.state == State::idle) settle(entry);
+  if (lane.state == State::in_flight) update_following(entry);
+}
+
+void Lanes::drop_last(Lane& lane) {
+  --messages_;
+  bytes_ -= weight(lane.rows.back().message.telemetry);
+  lane.rows.pop_back();
+}
+
+}  // namespace twinspool::forward

@@ -36,9 +36,8 @@ void LaneNotes::nothing_waits() {
 }
 
 Duration LaneNotes::held_before(TwinNumber twin, WallTime wall) const {
-  constexpr std::int64_t kClockWasSetMs = 1'577'836'800'000;  // 2020
   const auto old = old_.find(twin);
-  if (old == old_.end() || old->second < kClockWasSetMs) return Duration::zero();
+  if (old == old_.end() || !clock_was_set(from_unix_ms(old->second))) return Duration::zero();
   return std::max<Duration>(wall - from_unix_ms(old->second), Duration::zero());
 }
 

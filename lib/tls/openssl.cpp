@@ -126,7 +126,10 @@ std::string explain(const CertificateFault& fault, const std::string& wanted_hos
              "; where that is right, the server needs a new certificate";
     case X509_V_ERR_CERT_NOT_YET_VALID:
       return which + " is not yet valid, it begins at " + fault.not_before + "; this gateway's clock says " +
-             to_rfc3339(wall_now()) + " and may be behind";
+             to_rfc3339(wall_now()) +
+             (clock_was_set(wall_now()) ? " and may be behind"
+                                        : ": it was never set; set it (`timedatectl set-time`), or let NTP reach its "
+                                          "server. Nothing is lost, and delivery goes on by itself then");
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
       return "the certificate shown (" + fault.subject + ") is not for the host " + wanted_host + " but for " +

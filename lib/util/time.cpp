@@ -42,6 +42,11 @@ bool clock_synchronized() {
   return adjtimex(&state) >= 0 && (state.status & STA_UNSYNC) == 0;
 }
 
+bool clock_was_set(WallTime now) {
+  constexpr std::int64_t kFloorMs = 1'735'689'600'000;  // 2025
+  return to_unix_ms(now) >= kFloorMs;
+}
+
 std::int64_t to_unix_ms(WallTime time) { return time.time_since_epoch().count(); }
 
 WallTime from_unix_ms(std::int64_t unix_ms) { return WallTime(std::chrono::milliseconds(unix_ms)); }

@@ -36,6 +36,10 @@ std::int64_t to_unix_ms(WallTime time);
 WallTime from_unix_ms(std::int64_t unix_ms);
 std::string to_rfc3339(WallTime time);  // 2026-11-23T20:20:41.123Z
 
+// False: the wall clock is from before this program was made, as that of a gateway without a battery is until NTP sets
+// it.
+bool clock_was_set(WallTime now);
+
 // "3d 4h", "12.5s", "80ms": for people, two units at the most.
 std::string to_human(Duration duration);
 

@@ -1,4 +1,5 @@
 import contextlib
+import glob
 import os
 import shutil
 import signal
@@ -7,11 +8,15 @@ import ssl
 import subprocess
 import threading
 import time
+import unittest
 
 from certificates import CLIENT, Authority
 from harness import EndToEnd, wait_for
 from proxies import free_port, program
 from raw_server import RawServer, cut_after, says, tls_context
+
+
+FAKETIME = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
 
 
 class TlsTest(EndToEnd):
@@ -131,6 +136,25 @@ class Hostile(TlsTest):
     def test_not_yet_valid(self):
         self.check(self.authority.issue("bad", valid=(1, 48)), "is not yet valid, it begins at 20",
                    "this gateway's clock says 20", "may be behind")
+
+    @unittest.skipUnless(FAKETIME, "SKIPPED: libfaketime is not installed, so nothing is said about a gateway "
+                         "whose clock was never set (scripts/setup test)")
+    def test_a_clock_that_was_never_set(self):
+        self.daemon.environment = {"LD_PRELOAD": FAKETIME[0], "FAKETIME": "@1970-01-01 00:10:00", "TZ": "UTC",
+                                   "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1",
+                                   "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+        self.daemon.start()
+        self.send_one()
+        status = self.daemon.wait_for_status("the fault of the clock", lambda s: "never set" in s["why"])
+        for part in ("is not yet valid, it begins at 20", "this gateway's clock says 1970-01-01T00:1", "timedatectl",
+                     "Nothing is lost"):
+            self.assertIn(part, status["why"])
+        self.assertIn("timedatectl", " ".join(self.daemon.command("status").stdout.decode().split()))
+        self.assertEqual(self.cloud.stats()["accepted"], 0)
+        self.daemon.terminate()
+        self.daemon.environment = {}  # time has come
+        self.daemon.start()
+        self.cloud.wait_for_records(1)
 
     def test_another_host(self):
         self.check(self.authority.issue("bad", hosts=("elsewhere.example", "10.0.0.1")),

@@ -16,6 +16,12 @@ TEST_CASE("wall time is written as RFC 3339 in UTC with milliseconds", "[util][t
   CHECK(to_unix_ms(from_unix_ms(1'700'000'000'123)) == 1'700'000'000'123);
 }
 
+TEST_CASE("a clock that says 1970 was never set", "[util][time]") {
+  CHECK_FALSE(clock_was_set(from_unix_ms(600'000)));
+  CHECK(clock_was_set(from_unix_ms(1'764'000'000'000)));
+  CHECK(clock_was_set(wall_now()));
+}
+
 TEST_CASE("durations for people have two units at the most", "[util][time]") {
   CHECK(to_human(0ns) == "0us");
   CHECK(to_human(250us) == "250us");

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "http/parser.h"
+#include "net/preparing.h"
 #include "util/base64.h"
 
 namespace twinspool::forward {
@@ -89,7 +90,7 @@ class TunnelStream final : public net::Stream, private net::Stream::Observer {
     parser_.expect_head_answer(true);
   }
 
-  void open(std::function<void()> settled) {
+  void prepare(std::function<void()> settled) {
     settled_ = std::move(settled);
     transport_->start(*this);
     transport_->write(connect_request(proxy_, target_));
@@ -173,34 +174,13 @@ class TunnelStream final : public net::Stream, private net::Stream::Observer {
   std::unique_ptr<net::Stream> transport_;  // last: it calls this object
 };
 
-class OpenTunnel final : public net::Pending {
- public:
-  using Done = std::function<void(Result<std::unique_ptr<net::Stream>>)>;
-
-  OpenTunnel(net::EventLoop& loop, std::unique_ptr<TunnelStream> stream, Done done)
-      : done_(std::move(done)), settled_(loop, [this] { finish(); }), stream_(std::move(stream)) {
-    stream_->open([this] { settled_.post(); });
-  }
-
- private:
-  void finish() {
-    const Done done = std::move(done_);  // which may destroy this
-    if (stream_->failure()) return done(tl::unexpected(*stream_->failure()));
-    done(std::unique_ptr<net::Stream>(std::move(stream_)));
-  }
-
-  Done done_;
-  net::Deferred settled_;
-  std::unique_ptr<TunnelStream> stream_;
-};
-
 }  // namespace
 
 std::unique_ptr<net::Pending> open_tunnel(net::EventLoop& loop, std::unique_ptr<net::Stream> transport,
                                           const ProxyUrl& proxy, const std::string& target,
                                           std::function<void(Result<std::unique_ptr<net::Stream>>)> done) {
   auto stream = std::make_unique<TunnelStream>(loop, std::move(transport), proxy, target);
-  return std::make_unique<OpenTunnel>(loop, std::move(stream), std::move(done));
+  return std::make_unique<net::Preparing<TunnelStream>>(loop, std::move(stream), std::move(done));
 }
 
 }  // namespace twinspool::forward

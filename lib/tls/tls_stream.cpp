@@ -3,6 +3,8 @@
 #include <optional>
 #include <utility>
 
+#include "net/preparing.h"
+
 namespace twinspool::tls {
 namespace {
 
@@ -13,7 +15,7 @@ class TlsStream final : public net::Stream, private net::Stream::Observer {
 
   // A client's handshake, before there is an observer. `done` runs once, when it succeeded or failed, in a callback of
   // the transport: it may not end this stream.
-  void handshake(std::function<void()> done) {
+  void prepare(std::function<void()> done) {
     on_handshaken_ = std::move(done);
     begin();
     note(engine_.start());
@@ -145,34 +147,13 @@ class TlsStream final : public net::Stream, private net::Stream::Observer {
   std::unique_ptr<net::Stream> transport_;  // last: it calls this object
 };
 
-class ConnectTls final : public net::Pending {
- public:
-  using Done = std::function<void(Result<std::unique_ptr<net::Stream>>)>;
-
-  ConnectTls(net::EventLoop& loop, std::unique_ptr<TlsStream> stream, Done done)
-      : done_(std::move(done)), finished_(loop, [this] { finish(); }), stream_(std::move(stream)) {
-    stream_->handshake([this] { finished_.post(); });
-  }
-
- private:
-  void finish() {
-    const Done done = std::move(done_);  // which may destroy this
-    if (stream_->failure()) return done(tl::unexpected(*stream_->failure()));
-    done(std::unique_ptr<net::Stream>(std::move(stream_)));
-  }
-
-  Done done_;
-  net::Deferred finished_;
-  std::unique_ptr<TlsStream> stream_;
-};
-
 }  // namespace
 
 std::unique_ptr<net::Pending> connect_tls(net::EventLoop& loop, std::unique_ptr<net::Stream> transport,
                                           Context& context, const std::string& server_name,
                                           std::function<void(Result<std::unique_ptr<net::Stream>>)> done) {
   auto stream = std::make_unique<TlsStream>(loop, std::move(transport), Engine::client(context, server_name));
-  return std::make_unique<ConnectTls>(loop, std::move(stream), std::move(done));
+  return std::make_unique<net::Preparing<TlsStream>>(loop, std::move(stream), std::move(done));
 }
 
 std::unique_ptr<net::Stream> accept_tls(net::EventLoop& loop, std::unique_ptr<net::Stream> transport,

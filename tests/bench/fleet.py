@@ -10,7 +10,9 @@ against the limit, and what was lost; plots bench/results/fleet.png.
 """
 
 import argparse
+import contextlib
 import heapq
+import http.client
 import json
 import os
 import random
@@ -19,11 +21,11 @@ import selectors
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
-import http.client
 
 BIN = os.environ["TWINSPOOL_BIN"]
 RESULTS = os.environ["TWINSPOOL_RESULTS"]
@@ -128,7 +130,11 @@ class Fleet:
             return [json.loads(line)["message_id"] for line in file]
 
     def queued(self):
-        return sum(call(gateway.admin, "GET", "/status")["queue"]["messages"] for gateway in self.gateways)
+        ids = set()
+        for gateway in self.gateways:
+            with contextlib.closing(sqlite3.connect(f"file:{gateway.directory}/queue.db?mode=ro", uri=True)) as queue:
+                ids.update(row[0] for row in queue.execute("SELECT message_id FROM queue"))
+        return ids
 
     def end(self):
         for process in [gateway.process for gateway in self.gateways if hasattr(gateway, "process")] + [self.stand_in]:
@@ -208,15 +214,14 @@ def main():
             refused = sum(rates[second]["refused"] for second in after if second in rates)
             series.append((fleet.name, [(second, rates[second]["asked"] if second in rates else 0) for second in after]))
             queued = fleet.queued()
-            accepted = fleet.accepted()
-            missing = fleet.acknowledged - set(accepted)
-            lost = max(0, len(missing) - queued)  # what is not at the cloud must still be queued
+            accepted = fleet.accepted()  # after the queues were looked at
+            lost = len(fleet.acknowledged - set(accepted) - queued)  # what left the queue since is at the cloud
             twice = len(accepted) - len(set(accepted))
             print(f"{fleet.name:>16} {peak:7d} {peak / arguments.limit:8.2f} {refused:8d} {len(fleet.acknowledged):12d} "
-                  f"{len(set(accepted)):12d} {queued:7d} {lost:5d} {twice:6d}", flush=True)
+                  f"{len(set(accepted)):12d} {len(queued):7d} {lost:5d} {twice:6d}", flush=True)
             results["fleets"][fleet.name] = {"peak": peak, "of_limit": peak / arguments.limit, "refused": refused, "lost": lost,
                                              "acknowledged": len(fleet.acknowledged), "at_the_cloud": len(set(accepted)),
-                                             "queued": queued, "twice": twice, "asked": series[-1][1]}
+                                             "queued": len(queued), "twice": twice, "asked": series[-1][1]}
     finally:
         for fleet in fleets:
             fleet.end()

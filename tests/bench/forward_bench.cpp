@@ -41,6 +41,10 @@ class Feed final : public Spool {
                     std::function<void(tl::expected<std::vector<Receipt>, Refused>)>) override {
     ENSURE(false);
   }
+  bool claim(Sequence) override { return true; }
+  void release(Sequence) override {}
+  void recall(Recall, std::function<void(Result<Recalled>)>) override { ENSURE(false); }
+  void find_recent(Telemetry, std::function<void(Sequence)>) override { ENSURE(false); }
   void finish(Finished how) override {
     ENSURE(how.how == Finished::How::delivered);
     ++delivered;

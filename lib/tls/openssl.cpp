@@ -125,11 +125,15 @@ std::string explain(const CertificateFault& fault, const std::string& wanted_hos
       return which + " expired at " + fault.not_after + "; this gateway's clock says " + to_rfc3339(wall_now()) +
              "; where that is right, the server needs a new certificate";
     case X509_V_ERR_CERT_NOT_YET_VALID:
+      if (!clock_was_set(wall_now())) {  // the remedy first: a status cuts what is long
+        return "this gateway's clock was never set, it says " + to_rfc3339(wall_now()) +
+               ": `timedatectl set-time` sets it, or let NTP reach its server; nothing is lost, and delivery goes on "
+               "by "
+               "itself then. Until then " +
+               which + " is not yet valid, it begins at " + fault.not_before;
+      }
       return which + " is not yet valid, it begins at " + fault.not_before + "; this gateway's clock says " +
-             to_rfc3339(wall_now()) +
-             (clock_was_set(wall_now()) ? " and may be behind"
-                                        : ": it was never set; set it (`timedatectl set-time`), or let NTP reach its "
-                                          "server. Nothing is lost, and delivery goes on by itself then");
+             to_rfc3339(wall_now()) + " and may be behind";
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
       return "the certificate shown (" + fault.subject + ") is not for the host " + wanted_host + " but for " +

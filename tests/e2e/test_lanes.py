@@ -26,30 +26,31 @@ class Lanes(EndToEnd):
                                     lambda s: (s["lanes"]["held"], s["lanes"]["waiting"]) == (held, retrying))
 
     def test_a_held_twin_and_a_failing_one_are_listed_with_what_the_cloud_said(self):
-        self.cloud.missing("ghost/1")
+        self.cloud.missing("ghost")
         self.cloud.faults("500", twin="sick", repeat=True)
         self.assert_accepted(self.daemon.send("sick"))
-        self.assert_accepted(self.daemon.send("ghost%2F1"))
+        self.assert_accepted(self.daemon.send("ghost"))
         self.assert_accepted(self.daemon.send("well"))
         self.cloud.wait_for_records(1)
         self.wait_for_lanes(1, 1)
         held, retrying = self.lanes()["lanes"]  # the held one first, whatever waited longer
         self.assertEqual((held["twin"], held["state"], held["last_status"], held["last_code"]),
-                         ("ghost%2F1", "held", 404, "DigitalTwinNotFound"))
+                         ("ghost", "held", 404, "DigitalTwinNotFound"))
         self.assertEqual((retrying["twin"], retrying["state"], retrying["last_status"]), ("sick", "retrying", 500))
         for lane in (held, retrying):
             self.assertGreaterEqual(lane["failures"], 1)
             self.assertGreater(lane["retry_at"], lane["since"])
         self.assertEqual(len(self.lanes("?limit=1")["lanes"]), 1)
         for limit in ("0", "-1", "many"):
-            self.assert_error(call(self.daemon.admin, "GET", f"/lanes?limit={limit}"), 400, "InvalidArgument")
+            answer = call(self.daemon.admin, "GET", f"/lanes?limit={limit}")
+            self.assertEqual((answer.status, json.loads(answer.body)["error"]["code"]), (400, "InvalidArgument"))
 
         text = self.command()
         self.assertIn("HTTP 404 DigitalTwinNotFound", text)
-        self.assertLess(text.index("ghost%2F1"), text.index("sick"))
+        self.assertLess(text.index("ghost"), text.index("sick"))
         self.assertIn("... and 1 more", self.command("--limit", "1"))
         shown = json.loads(self.command("--json"))
-        self.assertEqual([lane["twin"] for lane in shown["lanes"]], ["ghost%2F1", "sick"])
+        self.assertEqual([lane["twin"] for lane in shown["lanes"]], ["ghost", "sick"])
 
         def noted():
             return {row["twin"]: (row["state"], row["last_status"], row["last_code"], row["depth"])
@@ -58,7 +59,7 @@ class Lanes(EndToEnd):
         expected = {lane["twin"]: (lane["state"], lane["last_status"], lane["last_code"], 1) for lane in (held, retrying)}
         self.daemon.wait_for_status("the view to say the same", lambda _: noted() == expected)
 
-        self.cloud.appears("ghost/1")
+        self.cloud.appears("ghost")
         self.cloud.clear_faults()
         self.daemon.wait_until_drained()
         self.assertEqual(self.lanes()["lanes"], [])

@@ -37,7 +37,10 @@ http {{
   server {{
     listen 127.0.0.1:{PORT} ssl backlog=1024; ssl_certificate {directory}/cert.pem; ssl_certificate_key {directory}/key.pem;
     ssl_protocols TLSv1.3;
-    location /digitaltwins/ghost/ {{ add_header x-ms-error-code DigitalTwinNotFound always; return 404; }}
+    location /digitaltwins/ghost/ {{
+      default_type application/json; add_header x-ms-error-code DigitalTwinNotFound always;
+      return 404 '{{"error":{{"code":"DigitalTwinNotFound","message":"no such twin"}}}}';
+    }}
     location / {{ return 204; }}
   }}
 }}""")

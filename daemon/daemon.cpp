@@ -15,6 +15,7 @@
 #include "admin/message_routes.h"
 #include "config/load.h"
 #include "core_dumps.h"
+#include "disk_writes.h"
 #include "forward/forwarder.h"
 #include "forward/network_dialer.h"
 #include "forward/token_sources.h"
@@ -33,6 +34,10 @@ log::Level log_level(const LogConfig& config) {
   if (config.level == "warn") return log::Level::warn;
   if (config.level == "error") return log::Level::error;
   return log::Level::info;
+}
+
+log::Format log_format(const LogConfig& config) {
+  return config.format == LogFormat::json ? log::Format::json : log::Format::text;
 }
 
 namespace {
@@ -84,6 +89,7 @@ class Process {
   admin::Facts facts();
   void watch_rates();
   admin::LaneFacts lane_facts(std::size_t most);
+  forward::Forwarder::Stats between_forwarders() const;
   void reload();
   void apply_configuration();
   void replace_delivery(std::unique_ptr<Delivery> next);
@@ -110,6 +116,7 @@ class Process {
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Delivery> delivery_;  // null: forward.endpoint is empty, collecting only
   std::unique_ptr<Delivery> next_delivery_;
+  forward::Totals totals_;  // of the forwarders before the one that runs
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<admin::AdminServer> admin_;
   std::unique_ptr<admin::MessageRoutes> message_routes_;
@@ -193,7 +200,8 @@ void Process::begin_delivery(std::unique_ptr<Delivery> delivery) {
   if (!delivery_) return;
   delivery_->forwarder = std::make_unique<forward::Forwarder>(
       loop_, *spool_, *delivery_->dialer, *delivery_->token, config_.forward,
-      forward::Forwarder::Options{.seed = jitter_seed(), .paused_since = paused_since_, .manner = manner_});
+      forward::Forwarder::Options{
+          .seed = jitter_seed(), .paused_since = paused_since_, .manner = manner_, .totals = totals_});
   delivery_->forwarder->start();
 }
 
@@ -230,6 +238,13 @@ void Process::add_delivery_routes() {
   });
 }
 
+forward::Forwarder::Stats Process::between_forwarders() const {
+  forward::Forwarder::Stats stats;
+  stats.totals = totals_;
+  stats.offline = totals_.offline.total(loop_.now());
+  return stats;
+}
+
 admin::Facts Process::facts() {
   return {.store_path = config_.store.path,
           .endpoint = config_.forward.endpoint,
@@ -237,12 +252,13 @@ admin::Facts Process::facts() {
           .spool = spool_->stats(),
           .outlook = forecast_.outlook(loop_.now(), spool_->stats(), config_.store),
           .token = delivery_ ? delivery_->token->status() : forward::TokenStatus{},
-          .forwarder = delivery_ ? delivery_->forwarder->stats() : forward::Forwarder::Stats{},
+          .forwarder = delivery_ ? delivery_->forwarder->stats() : between_forwarders(),
           .ingest = ingest_->stats(),
           .sockets = ingest::IngestServer::sources_of(config_.listen),
           .now = wall_now(),
           .uptime = monotonic_now() - started_,
-          .clock_synchronized = clock_synchronized()};
+          .clock_synchronized = clock_synchronized(),
+          .disk_written_bytes = disk_written_bytes()};
 }
 
 void Process::watch_rates() {
@@ -321,6 +337,7 @@ void Process::replace_delivery(std::unique_ptr<Delivery> next) {
   if (!delivery_) return begin_delivery(std::move(next_delivery_));
   replacing_ = true;
   delivery_->forwarder->stop([this] {
+    totals_ = delivery_->forwarder->stats().totals;
     loop_.retire(std::move(delivery_));
     // On a later turn: the old one lets go of the spool when it ends, and would let go of it for the new one, too.
     loop_.post([this] {

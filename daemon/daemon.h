@@ -10,6 +10,7 @@
 namespace twinspool {
 
 log::Level log_level(const LogConfig& config);
+log::Format log_format(const LogConfig& config);
 
 class Daemon {
  public:

@@ -5,6 +5,7 @@
 
 #include "config/load.h"
 #include "daemon.h"
+#include "out_of_memory.h"
 #include "util/log.h"
 
 namespace {
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
     std::printf("%s: good\n", config_path.c_str());
     return 0;
   }
-  twinspool::log::set_up(twinspool::log_level(config->log));
+  twinspool::log::set_up(twinspool::log_level(config->log), twinspool::log_format(config->log));
+  twinspool::end_when_out_of_memory();
   return twinspool::Daemon::run(*config, config_path);
 }

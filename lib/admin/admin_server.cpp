@@ -1,12 +1,17 @@
 #include "admin/admin_server.h"
 
 #include "admin/answers.h"
+#include "admin/guard.h"
+#include "admin/metrics.h"
+#include "config/loopback.h"
 #include "util/json.h"
+#include "util/log.h"
 
 namespace twinspool::admin {
 namespace {
 
 constexpr std::size_t kBodyBytesMax = 4 * 1024;
+constexpr std::uint32_t kByTcp = 1;  // PeerCredentials::listener
 
 http::ServerOptions server_options() {
   http::ServerOptions options;
@@ -36,7 +41,26 @@ Result<std::unique_ptr<AdminServer>> AdminServer::listen(net::EventLoop& loop, c
       });
   if (!listener) return tl::unexpected(listener.error());
   admin->server_.adopt(std::move(*listener));
+  if (!config.http.empty()) {
+    if (Result<void> listening = admin->listen_tcp(loop, config.http); !listening)
+      return tl::unexpected(listening.error());
+  }
   return admin;
+}
+
+Result<void> AdminServer::listen_tcp(net::EventLoop& loop, const std::string& address) {
+  const auto loopback = parse_loopback(address);
+  ENSURE(loopback);  // the configuration is checked
+  auto listener = net::Listener::listen_tcp(loop, loopback->ip, loopback->port,
+                                            [this](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
+                                              peer.listener = kByTcp;
+                                              server_.add(std::move(stream), peer);
+                                            });
+  if (!listener) return fail(listener.error().code, "admin.http: " + listener.error().what);
+  http_port_ = (*listener)->port();
+  log::info("admin.listening", {{"address", loopback->ip}, {"port", http_port_}});
+  server_.adopt(std::move(*listener));
+  return {};
 }
 
 AdminServer::AdminServer(net::EventLoop& loop, Gather gather)
@@ -49,6 +73,9 @@ AdminServer::AdminServer(net::EventLoop& loop, Gather gather)
   route("GET", "/status", [this](const http::Request&, const Respond& respond) {
     const Facts facts = gather_();
     respond(json_response(200, status_json(facts, condition_of(facts))));
+  });
+  route("GET", "/metrics", [this](const http::Request&, const Respond& respond) {
+    respond({.status = 200, .headers = {{"Content-Type", kMetricsType}}, .body = metrics_text(gather_())});
   });
 }
 
@@ -64,13 +91,23 @@ void AdminServer::route(std::string method, std::string path, Handler handler) {
   routes_.push_back({std::move(method), std::move(path), std::move(handler)});
 }
 
-void AdminServer::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) {
+void AdminServer::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) {
+  if (auto refused = why_refused(request, peer.listener == kByTcp ? Door::tcp : Door::socket))
+    return respond(exchange, std::move(*refused));
   http::Response refusal;
   const Route* route = find(request, refusal);
-  if (route == nullptr) return server_.respond(exchange, refusal);
-  route->handler(request, [this, exchange, alive = std::weak_ptr<Alive>(alive_)](const http::Response& response) {
-    if (!alive.expired()) server_.respond(exchange, response);
+  if (route == nullptr) return respond(exchange, std::move(refusal));
+  route->handler(request, [this, exchange, alive = std::weak_ptr<Alive>(alive_)](http::Response response) {
+    if (!alive.expired()) respond(exchange, std::move(response));
   });
+}
+
+// For browsers: an answer is never a script or a frame of another page, and never kept.
+void AdminServer::respond(http::ExchangeId exchange, http::Response response) {
+  response.headers.add("X-Content-Type-Options", "nosniff");
+  response.headers.add("Cross-Origin-Resource-Policy", "same-origin");
+  response.headers.add("Cache-Control", "no-store");
+  server_.respond(exchange, response);
 }
 
 http::Response AdminServer::on_fault(int status, const std::string& reason) {

@@ -1,7 +1,8 @@
-// The operators' HTTP API on the admin socket:
+// The operators' HTTP API on the admin socket, and for reading on admin.http (guard.h says who is refused):
 //   GET /health/live    200 while the loop turns
 //   GET /health/ready   200 while the store takes messages, else 503 and why
 //   GET /status         the daemon's state and figures (JSON)
+//   GET /metrics        the same for Prometheus
 // and what route() adds: the daemon wires each route to the component that carries it out.
 //
 // Loop thread. Asks for its facts at each request, keeps none.
@@ -26,8 +27,8 @@ class AdminServer final : private http::Server::Handler {
   using Respond = std::function<void(http::Response)>;
   using Handler = std::function<void(const http::Request& request, Respond respond)>;
 
-  // On the inherited socket, if there is one. Errc::busy where another daemon answers on the socket, Errc::invalid for
-  // its path, mode or group.
+  // On the inherited socket, if there is one, and by TCP where config.http says so. Errc::busy where another daemon
+  // answers on one of them, Errc::invalid for the socket's path, mode or group.
   static Result<std::unique_ptr<AdminServer>> listen(net::EventLoop& loop, const AdminConfig& config,
                                                      net::InheritedSockets& inherited, Gather gather);
   ~AdminServer();
@@ -35,6 +36,8 @@ class AdminServer final : private http::Server::Handler {
   // `path` without its query. Another method on it is answered 405, an unknown path 404 with the list of those there
   // are.
   void route(std::string method, std::string path, Handler handler);
+
+  std::uint16_t http_port() const { return http_port_; }  // 0: there is no admin.http
 
  private:
   struct Route {
@@ -50,8 +53,12 @@ class AdminServer final : private http::Server::Handler {
   http::Response on_fault(int status, const std::string& reason) override;
   const Route* find(const http::Request& request, http::Response& refusal) const;
 
+  Result<void> listen_tcp(net::EventLoop& loop, const std::string& address);
+  void respond(http::ExchangeId exchange, http::Response response);
+
   Gather gather_;
   std::vector<Route> routes_;
+  std::uint16_t http_port_ = 0;
   std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();
   http::Server server_;  // last: its connections call the handler
 };

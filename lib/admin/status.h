@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,7 @@ struct Facts {  // gathered at one moment, on the loop thread
   WallTime now{};
   Duration uptime{};
   bool clock_synchronized = false;
+  std::optional<std::uint64_t> disk_written_bytes;  // by this process; nullopt: the kernel does not say
 };
 
 struct Condition {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "config/check_auth.h"
+#include "config/loopback.h"
 #include "config/proxy.h"
 #include "config/units.h"
 
@@ -106,6 +107,11 @@ class Checker {
       check_access(section, config_.listen[i]);
     }
     check_socket("admin", config_.admin.path, config_.admin.group, seen);
+    if (!config_.admin.http.empty() && !parse_loopback(config_.admin.http))
+      problem_("admin.http",
+               fmt::format("\"{}\" is not an address of this machine alone, and whoever reaches it may read; "
+                           "127.0.0.1:9464, [::1]:9464 or \"\" is accepted",
+                           config_.admin.http));
   }
 
   void check_socket(const std::string& section, const std::string& path, const std::string& group,

@@ -15,14 +15,6 @@ namespace twinspool {
 
 namespace {
 
-// Keys that stand in the manual and whose feature comes with a later version: its arrival removes the line.
-constexpr NotYet kNotYet[] = {
-    // clang-format off
-    {"admin.http", "\"\""},
-    {"log.format", "text"},
-    // clang-format on
-};
-
 constexpr std::uint64_t kTiB = 1024 * kGiB;
 constexpr std::uint64_t kMessagesMax = 1'000'000'000'000;
 constexpr Duration kYear = 24h * 365;
@@ -156,7 +148,6 @@ Config read_config(Reading& reading, const Tree& tree) {
 
 Result<Config> parse_config(const std::string& yaml, const std::string& name) {
   Reading reading;
-  reading.not_yet = kNotYet;
   const Tree tree = parse_yaml(yaml, reading.problems);
   if (!reading.problems.empty() && tree.kind == Tree::Kind::nothing) {
     return fail(Errc::invalid, reading.problems.text(name));

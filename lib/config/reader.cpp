@@ -207,23 +207,8 @@ std::optional<std::string> Section::expanded(const Tree& scalar, const std::stri
   return result;
 }
 
-void Section::refuse_if_not_yet(const std::string& key) {
-  const std::string generic = without_indexes(full(key));
-  for (const NotYet& feature : reading_.not_yet) {
-    if (feature.key != generic) continue;
-    problem(key, fmt::format("not available in this version yet; leave it at {}", feature.leave_it_at));
-  }
-}
-
-// `into` holds the default until here.
-template <class T>
-void Section::assign(const std::string& key, T& into, T value) {
-  if (value != into) refuse_if_not_yet(key);
-  into = std::move(value);
-}
-
 void Section::text(const std::string& key, std::string& into) {
-  if (auto value = scalar(key)) assign(key, into, std::move(*value));
+  if (auto value = scalar(key)) into = std::move(*value);
 }
 
 void Section::texts(const std::string& key, std::vector<std::string>& into) {
@@ -239,19 +224,19 @@ void Section::texts(const std::string& key, std::vector<std::string>& into) {
     if (!value) return;
     values.push_back(std::move(*value));
   }
-  assign(key, into, std::move(values));
+  into = std::move(values);
 }
 
 void Section::flag(const std::string& key, bool& into) {
   constexpr std::string_view kWords[] = {"false", "true"};
-  if (const auto chosen = one_of(key, kWords)) assign(key, into, *chosen == 1);
+  if (const auto chosen = one_of(key, kWords)) into = *chosen == 1;
 }
 
 void Section::mode(const std::string& key, unsigned& into) {
   const auto value = scalar(key);
   if (!value) return;
   if (const auto mode = parse_mode(*value)) {
-    assign(key, into, *mode);
+    into = *mode;
   } else {
     problem(key, mode.error().what);
   }
@@ -267,7 +252,7 @@ void Section::count(const std::string& key, std::uint64_t& into, Range<std::uint
   } else if (const auto wrong = out_of_range(*count, range, plain)) {
     problem(key, *wrong);
   } else {
-    assign(key, into, *count);
+    into = *count;
   }
 }
 
@@ -286,7 +271,7 @@ void Section::number(const std::string& key, double& into, Range<double> range) 
   } else if (const auto wrong = out_of_range(*number, range, plain_number)) {
     problem(key, *wrong);
   } else {
-    assign(key, into, *number);
+    into = *number;
   }
 }
 
@@ -299,7 +284,7 @@ void Section::size(const std::string& key, std::uint64_t& into, Range<std::uint6
   } else if (const auto wrong = out_of_range(*size, range, size_text)) {
     problem(key, *wrong);
   } else {
-    assign(key, into, *size);
+    into = *size;
   }
 }
 
@@ -312,13 +297,13 @@ void Section::duration(const std::string& key, Duration& into, Range<Duration> r
   } else if (const auto wrong = out_of_range(*duration, range, duration_text)) {
     problem(key, *wrong);
   } else {
-    assign(key, into, *duration);
+    into = *duration;
   }
 }
 
 void Section::word(const std::string& key, std::string& into, std::initializer_list<std::string_view> words) {
   const std::span<const std::string_view> names(words.begin(), words.size());
-  if (const auto chosen = one_of(key, names)) assign(key, into, std::string(names[*chosen]));
+  if (const auto chosen = one_of(key, names)) into = std::string(names[*chosen]);
 }
 
 std::optional<std::size_t> Section::one_of(const std::string& key, std::span<const std::string_view> names) {

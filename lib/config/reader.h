@@ -15,15 +15,9 @@
 
 namespace twinspool {
 
-struct NotYet {                  // a key whose feature comes with a later version
-  std::string_view key;          // listen[].quota.size
-  std::string_view leave_it_at;  // its default
-};
-
 // What one reading of a configuration finds; outlives the sections of it.
 struct Reading {
   Problems problems;
-  std::span<const NotYet> not_yet;
   std::map<std::string, Place> places;  // of the keys that stand in the file
   std::vector<std::string> known;       // every key asked for, list entries as []: listen[].path
   struct Unknown {
@@ -70,9 +64,7 @@ class Section {
     for (const auto& [name, value] : choices) names.push_back(name);
     const auto chosen = one_of(key, names);
     if (!chosen) return;
-    const Enum value = (choices.begin() + *chosen)->second;
-    if (value != into) refuse_if_not_yet(key);
-    into = value;
+    into = (choices.begin() + *chosen)->second;
   }
   void word(const std::string& key, std::string& into, std::initializer_list<std::string_view> words);
 
@@ -83,9 +75,6 @@ class Section {
   std::optional<std::string> expanded(const Tree& scalar, const std::string& key);
   std::optional<std::size_t> one_of(const std::string& key, std::span<const std::string_view> names);
   void problem(const std::string& key, std::string what);
-  void refuse_if_not_yet(const std::string& key);
-  template <class T>
-  void assign(const std::string& key, T& into, T value);
 
   Reading& reading_;
   const Tree* tree_;

@@ -38,6 +38,7 @@ std::pair<Forwarder::State, std::string> Forwarder::Impl::condition() const {
 }
 
 void Forwarder::Impl::watch_state() {
+  totals.offline.note(endpoint.ailing(), loop.now());
   const State now_state = condition().first;
   if (now_state != state) {
     state = now_state;
@@ -115,7 +116,8 @@ Forwarder::Stats Forwarder::stats() const {
   stats.window_bytes = impl.lanes.window_bytes();
   stats.delivered = impl.delivered;
   stats.quarantined = impl.quarantined;
-  stats.failures = impl.failures;
+  stats.totals = impl.totals;
+  stats.offline = impl.totals.offline.total(now);
   return stats;
 }
 

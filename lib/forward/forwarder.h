@@ -23,6 +23,7 @@
 #include "forward/lanes.h"
 #include "forward/outcome.h"
 #include "forward/token.h"
+#include "forward/totals.h"
 #include "net/event_loop.h"
 #include "spool/spool.h"
 #include "util/time.h"
@@ -41,6 +42,7 @@ class Forwarder {
     std::function<WallTime()> wall_clock = wall_now;  // a simulation has its own
     std::optional<WallTime> paused_since{};           // begins paused, for an operator who paused an earlier forwarder
     Return manner = Return::gentle;                   // after an outage
+    Totals totals{};                                  // of those before it
   };
 
   enum class State : std::uint8_t {
@@ -71,9 +73,10 @@ class Forwarder {
     std::size_t connections = 0;  // open
     std::size_t in_flight = 0;    // requests
     std::size_t lanes_ready = 0, lanes_in_flight = 0, lanes_held = 0, lanes_retrying = 0;
-    std::size_t window_messages = 0, window_bytes = 0;      // in memory
-    std::uint64_t delivered = 0, quarantined = 0;           // of this process
-    std::array<std::uint64_t, kFailureClasses> failures{};  // by FailureClass, every attempt counted
+    std::size_t window_messages = 0, window_bytes = 0;  // in memory
+    std::uint64_t delivered = 0, quarantined = 0;       // of this process
+    Totals totals;                                      // with those of the forwarders before
+    Duration offline{};                                 // of totals, up to now
   };
 
   // All outlive the forwarder. It takes over the spool's on_committed and on_unrecorded_fell, and lets go of them when

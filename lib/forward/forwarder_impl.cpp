@@ -37,6 +37,7 @@ Forwarder::Impl::Impl(net::EventLoop& event_loop, Spool& the_spool, Dialer& the_
       notes(spool),
       delivery_log(target.authority),
       state_since(options.wall_clock()),
+      totals(options.totals),
       pumping_soon(loop, [this] { pump(); }),
       wake_up(loop.timers(), [this] { pump(); }),
       stop_deadline(loop.timers(), [this] { cut(); }) {
@@ -117,7 +118,7 @@ void Forwarder::Impl::get_token(TimePoint now) {
       }
       token_known = true;
     } else {
-      ++failures[static_cast<std::size_t>(FailureClass::token)];
+      ++totals.failures[static_cast<std::size_t>(FailureClass::token)];
       const Outcome outcome{.verdict = Verdict::pause_endpoint,
                             .failure = FailureClass::token,
                             .status = 0,
@@ -214,7 +215,7 @@ void Forwarder::Impl::on_dialed(ConnectionId id, Result<std::unique_ptr<net::Str
     idle.push_back(id);
   } else {
     const Outcome outcome = classify(stream.error());
-    ++failures[static_cast<std::size_t>(outcome.failure)];
+    ++totals.failures[static_cast<std::size_t>(outcome.failure)];
     const auto blame = endpoint.failed(dial.mapped().permit, outcome, now);
     if (blame == Endpoint::Blame::lane) dial_not_before = now + kDialAgain;
   }
@@ -254,11 +255,14 @@ void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) 
       return;
     }
   }
-  if (result) last_status = result->status;
+  if (result) {
+    last_status = result->status;
+    totals.request_durations.add(now - request.permit.sent_at);
+  }
   const Outcome outcome =
       result ? classify(*result, {.retry_after_max = config.retry.retry_after_max, .now = options.wall_clock()})
              : classify(result.error());
-  if (outcome.failure != FailureClass::none) ++failures[static_cast<std::size_t>(outcome.failure)];
+  if (outcome.failure != FailureClass::none) ++totals.failures[static_cast<std::size_t>(outcome.failure)];
   apply(request, outcome, now);
 }
 

@@ -121,7 +121,7 @@ struct Forwarder::Impl {
   WallTime state_since{};
   int last_status = 0;
   std::uint64_t delivered = 0, quarantined = 0;
-  std::array<std::uint64_t, kFailureClasses> failures{};
+  Totals totals;
 
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   net::Deferred pumping_soon;

@@ -373,7 +373,6 @@ Result<void> Committer::make_room(const SpaceGate::Load& load, const Moment& at)
   Result<std::vector<Store::Departure>> chosen =
       dropper_.choose_oldest(*store_, leaving_, *wanted, first_uncommitted_, at);
   if (!chosen) return tl::unexpected(chosen.error());
-  dropped_full_ += chosen->size();
   return drop(std::move(*chosen), at);
 }
 
@@ -385,7 +384,6 @@ Result<void> Committer::expire(const Moment& at) {
   Result<std::vector<Store::Departure>> chosen =
       dropper_.choose_expired(*store_, leaving_, to_ms(config_.max_age), kExpiredPerCommitMax, at);
   if (!chosen) return tl::unexpected(chosen.error());
-  expired_ += chosen->size();
   return drop(std::move(*chosen), at);
 }
 
@@ -458,10 +456,12 @@ bool Committer::trim_kept_for_space() {
 void Committer::conclude(Outcome& outcome) {
   ++commits_;
   known_.committed();
+  ++syncs_;
   outcome.synced = true;
   worked_ms_ = clocks_.uptime_ms();
   if (departures_written_ > 0 || gives_back_at_ms_ != INT64_MAX) plan_giving_back(true);
   if (!appended_.empty()) disk_full_noted_ = false;
+  if (std::exchange(refusal_noted_, false)) log::info("store.commits_again", {});
   for (std::size_t i = 0; i < appended_.size(); ++i) outcome.committed[i].telemetry = std::move(*appended_[i]);
   appended_.clear();
   if (departures_written_ > 0) {
@@ -486,7 +486,7 @@ void Committer::failed(const Error& error, std::int64_t uptime_ms) {
     return;
   }
   if (error.code == Errc::busy) {
-    log::warn("store.commit_refused", {{"error", error.what}});
+    if (!std::exchange(refusal_noted_, true)) log::warn("store.commit_refused", {{"error", error.what}});
     return;
   }
   set_fault(error);
@@ -547,6 +547,7 @@ void Committer::checkpoint_if_due() {
 void Committer::checkpoint() {
   wal_pages_copied_ = store_->wal_pages();  // a reader may hold some back: tried again when as many pages have come
   const Result<void> copied = store_->checkpoint();
+  syncs_ += 2;
   if (!copied && is_fault(copied.error())) set_fault(copied.error());
 }
 
@@ -606,6 +607,8 @@ SpoolStats Committer::stats() const {
   stats.delivered = figures.delivered;
   stats.quarantined = figures.quarantined;
   stats.dropped = figures.dropped;
+  stats.expired = figures.expired;
+  stats.lost = figures.lost;
   stats.quarantine_messages = figures.quarantine_messages;
   stats.replayed = figures.replayed;
   stats.retried = figures.retried;
@@ -628,8 +631,7 @@ SpoolStats Committer::stats() const {
   stats.commits = commits_;
   stats.commit_failures = commit_failures_;
   stats.rows_corrupt = rows_corrupt_;
-  stats.expired = expired_;
-  stats.dropped_full = dropped_full_;
+  stats.syncs = syncs_;
   stats.wal_bytes = disk_.seen().wal_bytes;
   stats.wal_holder = disk_.seen().wal_holder;
   stats.file_bytes = disk_.seen().file_bytes;

@@ -147,7 +147,8 @@ class Committer {
   std::int64_t gives_back_at_ms_ = INT64_MAX;  // uptime; INT64_MAX: there is no space to give back
   std::uint32_t wal_pages_copied_ = 0;
   bool disk_full_noted_ = false;  // in the log: once until an append is stored again
-  std::uint64_t commits_ = 0, commit_failures_ = 0, rows_corrupt_ = 0, expired_ = 0, dropped_full_ = 0;
+  bool refusal_noted_ = false;    // no memory, or somebody else's lock: once until a commit succeeds
+  std::uint64_t commits_ = 0, commit_failures_ = 0, rows_corrupt_ = 0, syncs_ = 0;
   Store::Front oldest_;
   Figures figures_at_close_;
 };

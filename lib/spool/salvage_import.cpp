@@ -47,6 +47,7 @@ bool plausible(const TableShape& table, const Row& figures, Sequence newest) {
     if (const auto* number = std::get_if<std::int64_t>(&value); number != nullptr && *number < 0) return false;
   return figure("accepted") ==
              figure("queued_messages") + figure("delivered") + figure("quarantined") + figure("dropped") &&
+         figure("expired") + figure("lost") <= figure("dropped") &&
          static_cast<Sequence>(figure("next_sequence")) > newest;
 }
 
@@ -272,6 +273,7 @@ Result<void> SalvageImport::copy_other(Store& store, const Row& row) {
     const std::string& outcome = std::get<std::string>(row.values[table().column("outcome")]);
     if (!note_.queued_known && outcome != to_string(Finished::How::quarantined)) {  // those are counted by their rows
       ++(outcome == to_string(Finished::How::delivered) ? figures.delivered : figures.dropped);
+      if (outcome == to_string(Finished::How::expired)) ++figures.expired;
       ++figures.accepted;
     }
     if (!note_.digests_known) return {};  // the window could not compare with them
@@ -365,6 +367,7 @@ Result<void> SalvageImport::finish(Store& store) {
   Figures& figures = store.figures_to_set();
   figures.accepted += place_.report.lost;
   figures.dropped += place_.report.lost;
+  figures.lost += place_.report.lost;
   return {};
 }
 

@@ -28,6 +28,8 @@ CREATE TABLE figures(             -- running, rewritten with every commit
   delivered           INTEGER NOT NULL,
   quarantined         INTEGER NOT NULL,
   dropped             INTEGER NOT NULL,
+  expired             INTEGER NOT NULL,  -- of dropped: by store.max_age
+  lost                INTEGER NOT NULL,  -- of dropped: not found when a damaged file was salvaged
   quarantine_messages INTEGER NOT NULL,
   replayed            INTEGER NOT NULL,  -- of accepted: put back from kept_messages
   retried             INTEGER NOT NULL,  -- of accepted: put back from the quarantine
@@ -276,6 +278,8 @@ SELECT f.queued_messages,
        f.delivered,
        f.quarantined,
        f.dropped,
+       f.expired,
+       f.lost,
        f.quarantine_messages,
        f.replayed,
        f.retried,

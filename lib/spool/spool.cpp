@@ -496,6 +496,7 @@ class ThreadedSpool final : public Spool {
       const std::lock_guard lock(mutex_);
       waiting = inbox_.appends.size();
     }
+    if (synced) commit_durations_.add(ended - begun);
     if (synced && appends > 0) pacing_.committed(appends, waiting, ended - begun, ended);
     send(std::move(report));
   }
@@ -524,6 +525,7 @@ class ThreadedSpool final : public Spool {
   void send(Report report) {
     report.stats = committer_->stats();
     report.stats.sync_typical = pacing_.sync_typical();
+    report.stats.commit_durations = commit_durations_;
     {
       const std::lock_guard lock(mutex_);
       reports_.push_back(std::move(report));
@@ -537,6 +539,7 @@ class ThreadedSpool final : public Spool {
   const bool threaded_;
   std::unique_ptr<Committer> committer_;    // the writer's, from the start of the thread to its end
   CommitPacing pacing_;                     // the writer's
+  DurationHistogram commit_durations_;      // the writer's
   bool closed_ = false;                     // the writer's
   std::uint64_t expired_ = 0;               // the writer's: as of the last look
   TimePoint expire_at_ = TimePoint::min();  // the writer's: when the oldest message is over store.max_age

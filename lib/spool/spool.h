@@ -20,6 +20,7 @@
 #include "spool/clocks.h"
 #include "spool/telemetry.h"
 #include "util/error.h"
+#include "util/histogram.h"
 
 namespace twinspool {
 
@@ -130,6 +131,8 @@ struct SpoolStats {
   // running figures, persisted with every commit: accepted == queued + delivered + quarantined + dropped, always
   std::uint64_t queued_messages = 0, queued_bytes = 0;
   std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
+  std::uint64_t expired = 0, lost = 0;              // of dropped: by store.max_age; not found in a damaged file. The
+                                                    // others went by store.when_full: drop_oldest
   std::uint64_t quarantine_messages = 0;            // in the table now
   std::uint64_t replayed = 0, retried = 0;          // of accepted: what an operator put back counts as accepted again
   std::uint64_t kept_messages = 0, kept_bytes = 0;  // delivered, and kept for a replay
@@ -139,12 +142,13 @@ struct SpoolStats {
   std::int64_t oldest_accepted_ms = 0;
   // of this process
   std::uint64_t commits = 0, commit_failures = 0, rows_corrupt = 0;
-  std::uint64_t expired = 0, dropped_full = 0;  // by store.max_age; by store.when_full: drop_oldest
+  std::uint64_t syncs = 0;  // that commits and checkpoints asked the disk for: one a commit, two a checkpoint
   std::uint64_t wal_bytes = 0, file_bytes = 0, disk_free_bytes = 0;
   int wal_holder = 0;                  // a process whose open query keeps the WAL from beginning anew; 0: nobody
   std::size_t inbox_messages = 0;      // appends that wait or are being committed
   std::size_t unrecorded = 0;          // finished messages whose record is not on disk yet
   Duration sync_typical{};             // smoothed duration of a commit
+  DurationHistogram commit_durations;  // of those that wrote
   std::string fault;                   // not empty: the store takes no writes, why, and what is being done about it
   std::int64_t fault_since_ms = 0;     // wall clock
   std::string degraded;                // not empty: the store had to be recovered, how, and what was lost

@@ -249,14 +249,15 @@ Result<void> Store::load_figures() {
   const Result<bool> there = get->step();
   if (!there) return tl::unexpected(there.error());
   if (!*there) {
-    Result<void> made = database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '[]')");
+    Result<void> made =
+        database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '[]')");
     return made ? check_figures() : made;
   }
   const auto figure = [&](int column) { return as_unsigned(get->integer(column)); };
-  figures_ = Figures{figure(0), figure(1), figure(2), figure(3),  figure(4),  figure(5),  figure(6),
-                     figure(7), figure(8), figure(9), figure(10), figure(11), figure(12), {}};
+  figures_ = Figures{figure(0), figure(1), figure(2),  figure(3),  figure(4),  figure(5),  figure(6),  figure(7),
+                     figure(8), figure(9), figure(10), figure(11), figure(12), figure(13), figure(14), {}};
   // Text that is no JSON is damage, and check_figures() finds that the sources do not add up.
-  (void)load_sources(sql::parse_sources, get->text(13));
+  (void)load_sources(sql::parse_sources, get->text(15));
   get->reset();
   return check_figures();
 }
@@ -373,12 +374,14 @@ Result<void> Store::write_figures() {
       .bind(6, f.delivered)
       .bind(7, f.quarantined)
       .bind(8, f.dropped)
-      .bind(9, f.quarantine_messages)
-      .bind(10, f.replayed)
-      .bind(11, f.retried)
-      .bind(12, f.kept_messages)
-      .bind(13, f.kept_bytes)
-      .bind(14, text_of(f.sources))
+      .bind(9, f.expired)
+      .bind(10, f.lost)
+      .bind(11, f.quarantine_messages)
+      .bind(12, f.replayed)
+      .bind(13, f.retried)
+      .bind(14, f.kept_messages)
+      .bind(15, f.kept_bytes)
+      .bind(16, text_of(f.sources))
       .run();
 }
 
@@ -479,6 +482,9 @@ Result<bool> Store::remove(const Departure& departure) {
       ++figures_.quarantine_messages;
       break;
     case Finished::How::expired:
+      ++figures_.expired;
+      ++figures_.dropped;
+      break;
     case Finished::How::dropped:
       ++figures_.dropped;
       break;

@@ -31,6 +31,7 @@ struct Figures {  // persisted with every commit
   Sequence next_sequence = 1;
   std::uint64_t queued_messages = 0, queued_bytes = 0;
   std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
+  std::uint64_t expired = 0, lost = 0;  // of dropped: by store.max_age; not found when a damaged file was salvaged
   std::uint64_t quarantine_messages = 0;
   std::uint64_t replayed = 0, retried = 0;          // of accepted: messages that were put back
   std::uint64_t kept_messages = 0, kept_bytes = 0;  // delivered, and kept for a replay

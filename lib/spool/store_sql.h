@@ -41,11 +41,12 @@ constexpr const char* get_notes =
     "SELECT twin, state, since_ms, retry_at_ms, status, error_code FROM lane_notes ORDER BY twin";
 constexpr const char* put_figures =
     "UPDATE figures SET next_sequence = ?, queued_messages = ?, queued_bytes = ?, accepted = ?, duplicates = ?, "
-    "delivered = ?, quarantined = ?, dropped = ?, quarantine_messages = ?, replayed = ?, retried = ?, "
-    "kept_messages = ?, kept_bytes = ?, sources = ? WHERE one = 1";
+    "delivered = ?, quarantined = ?, dropped = ?, expired = ?, lost = ?, quarantine_messages = ?, replayed = ?, "
+    "retried = ?, kept_messages = ?, kept_bytes = ?, sources = ? WHERE one = 1";
 constexpr const char* get_figures =
     "SELECT next_sequence, queued_messages, queued_bytes, accepted, duplicates, delivered, quarantined, dropped, "
-    "quarantine_messages, replayed, retried, kept_messages, kept_bytes, sources FROM figures WHERE one = 1";
+    "expired, lost, quarantine_messages, replayed, retried, kept_messages, kept_bytes, sources FROM figures WHERE one "
+    "= 1";
 constexpr const char* parse_sources =
     "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)";
 constexpr const char* count_sources =  // a scan: only where the figures are wrong

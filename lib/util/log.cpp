@@ -10,6 +10,7 @@
 #include <cstdlib>
 
 #include "util/log_text.h"
+#include "util/time.h"
 
 namespace twinspool::log {
 
@@ -26,22 +27,26 @@ bool stderr_is_journal() {
 
 class Output {
  public:
-  Output() : logger_("twinspool", std::make_shared<spdlog::sinks::stderr_sink_mt>()) { choose_pattern(); }
+  Output() : logger_("twinspool", std::make_shared<spdlog::sinks::stderr_sink_mt>()) { choose(Format::text); }
 
-  void choose_pattern() {
+  void choose(Format format) {
     journal_ = stderr_is_journal();  // it stamps the time itself
-    logger_.set_formatter(std::make_unique<spdlog::pattern_formatter>(journal_ ? "%v" : "%Y-%m-%dT%H:%M:%S.%eZ %v",
+    format_ = format;
+    const bool bare = journal_ || format == Format::json;  // JSON has the time among its members
+    logger_.set_formatter(std::make_unique<spdlog::pattern_formatter>(bare ? "%v" : "%Y-%m-%dT%H:%M:%S.%eZ %v",
                                                                       spdlog::pattern_time_type::utc, "\n"));
   }
 
   void set_level(spdlog::level::level_enum level) { logger_.set_level(level); }
   bool wants(spdlog::level::level_enum level) const { return logger_.should_log(level); }
   bool journal() const { return journal_; }
+  Format format() const { return format_; }
   void write(spdlog::level::level_enum level, const std::string& text) { logger_.log(level, text); }
 
  private:
   spdlog::logger logger_;
   std::atomic<bool> journal_{false};
+  std::atomic<Format> format_{Format::text};
 };
 
 Output& output() {
@@ -58,21 +63,21 @@ struct Names {
 Names names_of(Level level) {
   switch (level) {
     case Level::debug:
-      return {spdlog::level::debug, "debug ", "<7>"};
+      return {spdlog::level::debug, "debug", "<7>"};
     case Level::info:
-      return {spdlog::level::info, "info ", "<6>"};
+      return {spdlog::level::info, "info", "<6>"};
     case Level::warn:
-      return {spdlog::level::warn, "warn ", "<4>"};
+      return {spdlog::level::warn, "warn", "<4>"};
     case Level::error:
-      return {spdlog::level::err, "error ", "<3>"};
+      return {spdlog::level::err, "error", "<3>"};
   }
-  return {spdlog::level::err, "error ", "<3>"};
+  return {spdlog::level::err, "error", "<3>"};
 }
 
 }  // namespace
 
-void set_up(Level level) {
-  output().choose_pattern();
+void set_up(Level level, Format format) {
+  output().choose(format);
   set_level(level);
 }
 
@@ -82,7 +87,12 @@ void write(Level level, std::string_view event, std::initializer_list<Fact> fact
   const Names names = names_of(level);
   Output& out = output();
   if (!out.wants(names.spdlog)) return;
-  out.write(names.spdlog, std::string(out.journal() ? names.journal : names.text) + event_text(event, facts));
+  std::string line(out.journal() ? names.journal : "");
+  if (out.format() == Format::json)
+    line += event_json(to_rfc3339(wall_now()), names.text, event, facts);
+  else
+    line += (out.journal() ? "" : std::string(names.text) + " ") + event_text(event, facts);
+  out.write(names.spdlog, line);
 }
 
 }  // namespace twinspool::log

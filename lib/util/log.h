@@ -1,6 +1,10 @@
 // Levelled events with facts: log::warn("forward.retry", {{"twin", twin}, {"delay_ms", delay}}) gives
 //   2026-11-23T20:20:41.123Z warn forward.retry twin=pump delay_ms=500
+// or, with Format::json, an object a line:
+//   {"time":"2026-11-23T20:20:41.123Z","level":"warn","event":"forward.retry","twin":"pump","delay_ms":500}
 // Values are escaped, so that one event is always one line, whatever a client or the cloud sent. No bodies, no tokens.
+// Where stderr goes to the journal, each line begins with its priority (sd-daemon(3)), which the journal takes off; the
+// text then has no time of its own.
 // May be called from any thread. What repeats is a metric, not a line.
 #pragma once
 
@@ -13,21 +17,23 @@
 namespace twinspool::log {
 
 enum class Level : std::uint8_t { debug, info, warn, error };
+enum class Format : std::uint8_t { text, json };
 
 struct Fact {
   std::string_view key;
   std::string value;
+  bool literal = false;  // a number, true or false: without quotes in JSON
 
   Fact(std::string_view name, std::string text) : key(name), value(std::move(text)) {}
   Fact(std::string_view name, std::string_view text) : key(name), value(text) {}
   Fact(std::string_view name, const char* text) : key(name), value(text) {}
-  Fact(std::string_view name, bool flag) : key(name), value(flag ? "true" : "false") {}
+  Fact(std::string_view name, bool flag) : key(name), value(flag ? "true" : "false"), literal(true) {}
   template <std::integral Number>
-  Fact(std::string_view name, Number number) : key(name), value(std::to_string(number)) {}
+  Fact(std::string_view name, Number number) : key(name), value(std::to_string(number)), literal(true) {}
 };
 
 // Once, before other threads start; without it events from `info` up go to stderr as text.
-void set_up(Level level);
+void set_up(Level level, Format format = Format::text);
 void set_level(Level level);
 
 void write(Level level, std::string_view event, std::initializer_list<Fact> facts);

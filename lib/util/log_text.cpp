@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "util/json.h"
 #include "util/utf8.h"
 
 namespace twinspool::log {
@@ -63,6 +64,18 @@ std::string event_text(std::string_view event, std::initializer_list<Fact> facts
     }
   }
   return text;
+}
+
+std::string event_json(std::string_view time, std::string_view level, std::string_view event,
+                       std::initializer_list<Fact> facts) {
+  json::Writer out;
+  out.begin_object().key("time").string(time).key("level").string(level).key("event").string(event);
+  for (const Fact& fact : facts) {
+    out.key(fact.key);
+    fact.literal ? out.raw(fact.value) : out.string(fact.value);
+  }
+  out.end_object();
+  return out.take();
 }
 
 }  // namespace twinspool::log

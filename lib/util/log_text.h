@@ -14,4 +14,8 @@ namespace twinspool::log {
 // \" and \\, bytes that are not UTF-8 \xNN.
 std::string event_text(std::string_view event, std::initializer_list<Fact> facts);
 
+// {"time", "level", "event", and the facts}, on one line; bytes that are not UTF-8 become U+FFFD.
+std::string event_json(std::string_view time, std::string_view level, std::string_view event,
+                       std::initializer_list<Fact> facts);
+
 }  // namespace twinspool::log

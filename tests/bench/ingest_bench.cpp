@@ -225,7 +225,8 @@ void write_figures(json::Writer& out, const char* name, const Figures& figures) 
   out.end_object();
 }
 
-std::string run(const std::filesystem::path& directory, Seconds time, std::size_t body_bytes, int rounds) {
+std::string run(const std::filesystem::path& directory, Seconds time, std::size_t body_bytes, int rounds,
+                const std::string& only) {
   std::printf("%zu-byte bodies, medians of %d rounds of %.1f s each; times in ms\n\n", body_bytes, rounds,
               time.count());
   std::printf("%-25s %9s %6s | %9s %6s %6s %6s | %9s | %6s %6s\n", "", "raw/s", "sync", "stored/s", "p50", "p99",
@@ -234,6 +235,7 @@ std::string run(const std::filesystem::path& directory, Seconds time, std::size_
   out.begin_object().key("body_bytes").integer(static_cast<std::int64_t>(body_bytes));
   out.key("rounds").integer(rounds).key("seconds").number(time.count()).key("scenarios").begin_array();
   for (const Scenario& scenario : kScenarios) {
+    if (std::string_view(scenario.name).find(only) == std::string_view::npos) continue;
     std::vector<Figures> raws, nones, storeds;
     std::vector<double> of_raw, of_none;  // of one round each: the machine's moods cancel out
     for (int round = 0; round < rounds; ++round) {
@@ -268,11 +270,13 @@ int main(int argc, char** argv) {
   double seconds = 3;
   std::size_t body_bytes = 300;
   int rounds = 3;
+  std::string only;
   app.add_option("--dir", directory, "where the database goes: a directory on the disk to measure")
       ->capture_default_str();
   app.add_option("--seconds", seconds, "for each figure")->capture_default_str();
   app.add_option("--rounds", rounds, "of which the medians are taken")->capture_default_str()->check(CLI::Range(1, 99));
   app.add_option("--body", body_bytes, "bytes of a message's body")->capture_default_str();
+  app.add_option("--only", only, "only the scenarios whose name has this in it");
   CLI11_PARSE(app, argc, argv);
 
   std::string own = directory + "/ingest-bench-XXXXXX";
@@ -281,7 +285,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   log::set_level(log::Level::warn);
-  const std::string results = run(own, Seconds(seconds), body_bytes, rounds);
+  const std::string results = run(own, Seconds(seconds), body_bytes, rounds, only);
   std::error_code ignored;
   std::filesystem::remove_all(own, ignored);
   if (const char* folder = std::getenv("TWINSPOOL_RESULTS")) {

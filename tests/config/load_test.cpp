@@ -238,15 +238,13 @@ TEST_CASE("a socket's rules are checked before they are needed", "[config][load]
       has(refusal("listen: [{quota: {size: 1KiB}}]"), "listen[0].quota.size: 1024 bytes would not hold every message"));
 }
 
-TEST_CASE("a key whose feature is not there yet is accepted at its default only", "[config][load]") {
-  const std::pair<const char*, const char*> cases[] = {
-      {"admin: {http: \"127.0.0.1:9464\"}", "\"\""},
-      {"log: {format: json}", "text"},
-  };
-  for (const auto& [yaml, leave] : cases) {
-    CHECK(has(refusal(yaml), std::string(": not available in this version yet; leave it at ") + leave));
-  }
-  CHECK(good("listen: [{twins: [\"*\"], quota: {messages: 0}}]\nlog: {format: text}\nauth: {kind: none}") == Config{});
+TEST_CASE("admin.http is an address of this machine alone", "[config][load]") {
+  CHECK(good("admin: {http: \"127.0.0.1:9464\"}").admin.http == "127.0.0.1:9464");
+  for (const char* own : {"[::1]:9464", "localhost:9464", "127.1.2.3:1", "127.0.0.1:0", ""})
+    CHECK(good(std::string("admin: {http: \"") + own + "\"}").admin.http == own);
+  for (const char* other : {"0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464", "127.0.0.1", ":9464", "9464", "host:9464",
+                            "127.0.0.1:65536", "127.0.0.1:x", "127.0.0.1.example:1"})
+    CHECK(has(refusal(std::string("admin: {http: \"") + other + "\"}"), "is not an address of this machine alone"));
 }
 
 TEST_CASE("a file that cannot be read is an error that says why", "[config][load]") {

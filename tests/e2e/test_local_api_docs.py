@@ -61,6 +61,7 @@ class OnTheSocket(EndToEnd):
             {"path": plc, "mode": "0600", "group": "", "twins": ["line-1-*"], "quota": {"messages": 2}})
         os.symlink(self.daemon.socket, os.path.join(run, "twinspool.sock"))
         os.symlink(plc, os.path.join(run, "plc.sock"))
+        os.symlink(self.daemon.database, os.path.join(run, "queue.db"))
 
     def run_here(self, *command, **options):
         result = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, timeout=120, check=False, **options)
@@ -70,7 +71,9 @@ class OnTheSocket(EndToEnd):
 
 class LocalApi(OnTheSocket):
     def test_every_command_is_answered_as_the_document_says(self):
-        self.cloud.down()  # so that the quota fills
+        self.cloud.down()  # so that the quota and the queue fill
+        self.daemon.config["store"]["max_size"] = "1MiB"
+        self.daemon.config["ingest"] = {"request_timeout": "2s"}
         self.daemon.start()
         expectations = 0
         for (language, script), (following, expected) in zip(BLOCKS, BLOCKS[1:] + [("", "")]):
@@ -86,11 +89,12 @@ class LocalApi(OnTheSocket):
                 found = re.search("^" + as_pattern(line), answer, re.MULTILINE)
                 self.assertTrue(found, f"no line like {line!r} in the answer to\n{script}\n{answer}")
                 expectations += 1
-        self.assertGreater(expectations, 20)
+        self.assertGreater(expectations, 35)
         bodies = [row["message_id"] for row in self.daemon.sql("select message_id from queue")]
         for message_id in ("reading-1", "reading-2", "batch-1", "batch-2", "plc-1", "plc-2"):
             self.assertEqual(bodies.count(message_id), 1)
-        for message_id in ("reading-3", "reading-4", "batch-3", "batch-4", "plc-3", "x"):
+        self.assertEqual((bodies.count("full-2-100"), bodies.count("full-3-1")), (1, 0))
+        for message_id in ("reading-3", "reading-4", "reading-5", "reading-6", "batch-3", "batch-4", "plc-3", "x"):
             self.assertNotIn(message_id, bodies)
 
     def test_the_configuration_is_good(self):

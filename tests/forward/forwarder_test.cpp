@@ -178,7 +178,9 @@ struct Fixture {
     }
   }
   Forwarder::Stats stats() const { return forwarder->stats(); }
-  std::uint64_t failures(FailureClass failure) const { return stats().failures[static_cast<std::size_t>(failure)]; }
+  std::uint64_t failures(FailureClass failure) const {
+    return stats().totals.failures[static_cast<std::size_t>(failure)];
+  }
 };
 
 const http::Headers kTwinMissing{{"x-ms-error-code", "DigitalTwinNotFound"}};

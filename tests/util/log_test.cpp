@@ -89,6 +89,25 @@ TEST_CASE("the journal gets priorities and no time stamp", "[util][log]") {
   CHECK(captured.text() == "<7>a\n<6>b\n<4>c x=\"1 2\"\n<3>d\n");
 }
 
+TEST_CASE("as JSON an event is one object on one line, whatever a value holds", "[util][log]") {
+  CapturedStderr captured;
+  log::set_up(log::Level::info, log::Format::json);
+  log::warn("a.b", {{"text", "x\ny \"z\" \xff"}, {"number", -5}, {"flag", true}, {"digits", "12"}});
+  static const std::regex expected(R"(\{"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z","level":"warn","event":"a\.b",)"
+                                   R"("text":"x\\ny \\"z\\" \xEF\xBF\xBD","number":-5,"flag":true,"digits":"12"\}\n)");
+  INFO(captured.text());
+  CHECK(std::regex_match(captured.text(), expected));
+}
+
+TEST_CASE("JSON in the journal has its priority, too", "[util][log]") {
+  CapturedStderr captured;
+  captured.pretend_journal();
+  log::set_up(log::Level::info, log::Format::json);
+  log::error("d", {{"x", 1}});
+  CHECK(captured.text().starts_with(R"(<3>{"time":")"));
+  CHECK(captured.text().ends_with("\"level\":\"error\",\"event\":\"d\",\"x\":1}\n"));
+}
+
 TEST_CASE("an inherited JOURNAL_STREAM of another stream is not the journal", "[util][log]") {
   const CapturedStderr captured;
   setenv("JOURNAL_STREAM", "1:2", 1);

@@ -20,6 +20,7 @@
 #include "forward/network_dialer.h"
 #include "forward/token_sources.h"
 #include "ingest/ingest_server.h"
+#include "ingest/retry_after.h"
 #include "net/event_loop.h"
 #include "notify.h"
 #include "spool/forecast.h"
@@ -142,6 +143,10 @@ Result<void> Process::start() {
   auto ingest = ingest::IngestServer::listen(loop_, config_.listen, config_.ingest, *spool_, inherited);
   if (!ingest) return tl::unexpected(ingest.error());
   ingest_ = std::move(*ingest);
+  ingest_->retry_when_full([this] {
+    const SpoolStats& stats = spool_->stats();
+    return ingest::retry_when_full(stats, forecast_.outlook(loop_.now(), stats, config_.store), config_.store);
+  });
   auto admin = admin::AdminServer::listen(loop_, config_.admin, inherited, [this] { return facts(); });
   if (!admin) return tl::unexpected(admin.error());
   admin_ = std::move(*admin);

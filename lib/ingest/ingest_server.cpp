@@ -130,7 +130,9 @@ void IngestServer::take_batch(http::ExchangeId exchange, http::Request&& request
                       [this, alive = std::weak_ptr<Alive>(alive_), exchange, body_bytes = std::move(body_bytes),
                        lines = std::move(accepted->lines)](const tl::expected<std::vector<Receipt>, Refused>& result) {
                         if (alive.expired()) return;
-                        if (!result) return server_.respond(exchange, refusal(batch_refused(result.error(), lines)));
+                        if (!result)
+                          return server_.respond(exchange,
+                                                 refusal(batch_refused(with_forecast(result.error()), lines)));
                         on_batch_appended(exchange, body_bytes, *result);
                       });
 }
@@ -154,7 +156,7 @@ void IngestServer::on_batch_appended(http::ExchangeId exchange, const std::vecto
 
 void IngestServer::on_appended(http::ExchangeId exchange, std::size_t body_bytes,
                                const tl::expected<Receipt, Refused>& result) {
-  if (!result) return server_.respond(exchange, refusal(to_api_error(result.error())));
+  if (!result) return server_.respond(exchange, refusal(to_api_error(with_forecast(result.error()))));
   http::Response response{.status = 204, .headers = {}, .body = {}};
   response.headers.add("Twinspool-Sequence", std::to_string(result->sequence));
   if (result->duplicate) {
@@ -164,6 +166,12 @@ void IngestServer::on_appended(http::ExchangeId exchange, std::size_t body_bytes
   }
   ++stats_.answers[response.status];
   server_.respond(exchange, response);
+}
+
+Refused IngestServer::with_forecast(Refused refused) const {
+  const bool for_want_of_space = refused.why == Refusal::queue_full || refused.why == Refusal::disk_full;
+  if (for_want_of_space && retry_when_full_) refused.retry_after = retry_when_full_();
+  return refused;
 }
 
 http::Response IngestServer::refusal(const ApiError& error) {

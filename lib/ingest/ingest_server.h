@@ -51,6 +51,9 @@ class IngestServer final : private http::Server::Handler {
   // The rules for source times change at once; connections_max, batch_max and the time-outs are those of the start.
   void reconfigure(const IngestConfig& config);
 
+  // Who is refused for want of space (507) is told to come again after so long; without it, after what the spool says.
+  void retry_when_full(std::function<Duration()> after) { retry_when_full_ = std::move(after); }
+
   // No new connection; what waits for a commit is answered, a request still on its way gets 503. Then `done`, on a
   // later turn, which may destroy the server. Once.
   void drain(std::function<void()> done);
@@ -72,11 +75,13 @@ class IngestServer final : private http::Server::Handler {
   void on_batch_appended(http::ExchangeId exchange, const std::vector<std::size_t>& body_bytes,
                          const std::vector<Receipt>& receipts);
   http::Response refusal(const ApiError& error);  // counted
+  Refused with_forecast(Refused refused) const;
 
   IngestConfig config_;
   Spool& spool_;
   std::vector<Access> access_{Access{}};  // by PeerCredentials::listener
   bool draining_ = false;
+  std::function<Duration()> retry_when_full_;
   Stats stats_;
   std::shared_ptr<Alive> alive_ = std::make_shared<Alive>();  // the spool's callbacks look whether it is still there
   http::Server server_;                                       // last: its connections call the handler

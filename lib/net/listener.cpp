@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kBacklog = 4096;  // systemd's, too; the kernel caps it at net.core.somaxconn
 constexpr std::size_t kGroupsUsual = 16;
-constexpr int kAcceptedPerTurn = 64;  // others on the loop get their turn in a flood of connections
+constexpr int kAcceptedPerTurn = 8;  // others on the loop get their turn in a flood of connections
 constexpr Duration kRetryAccept = std::chrono::milliseconds{100};
 
 std::string errno_text() { return std::strerror(errno); }

@@ -2,33 +2,16 @@
 
 #include <algorithm>
 
-#include "spool/kept.h"
 #include "util/log.h"
 
 namespace twinspool {
 namespace {
 
-constexpr std::uint32_t kPagesGivenBack = 256;  // 1 MiB a slice
-constexpr std::uint32_t kFreePagesKept = 256;   // for what comes in next
-constexpr std::uint32_t kFreePagesKeptIdle = 4096;
-constexpr std::int64_t kIdleMs = 250;
-constexpr std::uint32_t kCheckpointPages = 1000;  // more makes the worst commit slower, fewer the wear higher
 constexpr std::size_t kRecordedPerCommitMax = 4096;
-constexpr std::size_t kExpiredPerCommitMax = 4096;
 constexpr std::size_t kRecordedOnFullDiskMax = 64;  // a commit of few pages
-constexpr std::size_t kTrimmedPerCommitMin =
-    256;  // and twice what is recorded, so that the trace always shrinks to its time
-constexpr std::string_view kRefused = "refused";  // quarantine reasons
-constexpr std::string_view kDamaged = "checksum";
+constexpr std::string_view kDamaged = "checksum";   // a quarantine reason
 constexpr Duration kSalvagedBeforeStart = std::chrono::seconds(1);
 constexpr Duration kRetryAfterFault = std::chrono::seconds(30);
-constexpr Duration kRetryAfterQuota = std::chrono::seconds(10);
-
-bool is_fault(const Error& error) { return error.code == Errc::storage || error.code == Errc::corrupt; }
-
-std::int64_t to_ms(Duration duration) {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-}
 
 }  // namespace
 
@@ -41,8 +24,7 @@ Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, Sp
   if (!is_new) {
     if (Result<void> marked = home->mark_running(); !marked) return tl::unexpected(marked.error());
   }
-  std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home)));
-  for (SourceConfig& source : sources) committer->sources_.push_back({std::move(source), 0});
+  std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home), std::move(sources)));
   if (Result<void> opened = committer->open_store(); !opened) {
     if (opened.error().code == Errc::storage && !is_new) committer->home_.mark_io_error();
     return tl::unexpected(opened.error());
@@ -53,11 +35,12 @@ Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, Sp
   return committer;
 }
 
-Committer::Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home)
+Committer::Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::vector<SourceConfig> sources)
     : config_(config),
       clocks_(std::move(clocks)),
       home_(std::move(home)),
       gate_(config),
+      sources_(std::move(sources)),
       recorded_max_(kRecordedPerCommitMax) {}
 
 Result<void> Committer::open_store() {
@@ -87,48 +70,7 @@ Result<void> Committer::use_store() {
   wal_pages_copied_ = 0;
   look_at_disk(true);
   note_oldest();
-  return number_sources();
-}
-
-Result<void> Committer::number_sources() {
-  if (sources_.empty()) return {};
-  if (Result<void> begun = store_->begin(); !begun) return begun;
-  for (KnownSource& source : sources_) {
-    const Result<SourceNumber> number = store_->number_of_source(source.config.name);
-    if (!number) return tl::unexpected(number.error());
-    source.number = *number;
-  }
-  return store_->commit();
-}
-
-SourceNumber Committer::number_of(Source source) const {
-  ENSURE(source <= sources_.size());
-  return source == kNoSource ? 0 : sources_[source - 1].number;
-}
-
-Committer::Background Committer::work() {
-  if (closed_) return Background::none;
-  if (recovery_.due_ms() > clocks_.uptime_ms()) {
-    if (gives_back_at_ms_ <= clocks_.uptime_ms() || gate_.closed_by_disk())
-      plan_giving_back(trim_kept_for_space() || give_back_space());
-    return Background::none;
-  }
-  const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), disk_.seen().clock_synced};
-  const Recovery::Did did = recovery_.work(store_, at);
-  fault_ = recovery_.trouble();
-  if (did == Recovery::Did::replaced_store) {
-    if (const Result<void> usable = use_store(); !usable) {
-      store_->rollback();
-      set_fault(usable.error());
-    }
-  }
-  if (did == Recovery::Did::imported) {
-    if (const Result<void> rebuilt = known_.reload(*store_, config_.dedup_window); !rebuilt) set_fault(rebuilt.error());
-    note_oldest();
-    return Background::imported;
-  }
-  if (did == Recovery::Did::part && recovery_.importing()) checkpoint_if_due();
-  return Background::recovering;
+  return sources_.find_numbers(*store_);
 }
 
 Result<void> Committer::acknowledge() { return recovery_.acknowledge(); }
@@ -136,16 +78,6 @@ Result<void> Committer::acknowledge() { return recovery_.acknowledge(); }
 Moment Committer::now() {
   look_at_disk();
   return Moment{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), disk_.seen().clock_synced};
-}
-
-void Committer::look_at_disk(bool at_once) {
-  const bool may_write = fault_.empty();
-  const Result<bool> looked =
-      at_once ? disk_.look_now(*store_, clocks_, may_write) : disk_.look(*store_, clocks_, may_write);
-  if (!looked && is_fault(looked.error())) set_fault(looked.error());
-  // What is written into a file that has lost its name would be gone with this process.
-  if (looked && *looked && fault_.empty() && !disk_.seen().files_are_there)
-    set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
 }
 
 Committer::Outcome Committer::recall(RecallRun& run) {
@@ -184,16 +116,6 @@ Committer::Outcome Committer::recall(RecallRun& run) {
 Sequence Committer::find_recent(const Telemetry& message) {
   const auto known = known_.find(known_.key_of(message), clocks_.uptime_ms());
   return known ? known->sequence : 0;
-}
-
-void Committer::left(std::vector<Finished> finished) {
-  const Moment at = now();
-  const bool keep = config_.keep_delivered > Duration::zero();
-  for (Finished& one : finished) {
-    leaving_.add(one.sequence);
-    claims_.left(one.sequence);
-    departures_.push_back({std::move(one), kRefused, at, keep});  // after a fault they are recorded in the new file
-  }
 }
 
 Committer::Outcome Committer::commit(Work work) {
@@ -309,7 +231,7 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
     load.bytes += weight(telemetry);
   }
   const Figures& figures = store_->figures();
-  if (!refused && load.messages > 0) refused = over_quota(append.source, load);
+  if (!refused && load.messages > 0) refused = sources_.why_over(append.source, load, figures);
   if (!refused && load.messages > 0 && config_.when_full == WhenFull::drop_oldest) {
     if (Result<void> made = make_room(load, at); !made) return made;
   }
@@ -326,7 +248,7 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
       continue;
     }
     if (Result<void> begun = ensure_writing(); !begun) return begun;
-    if (Result<void> written = store_->append(messages[i], {number_of(append.source), body_digests[i], at},
+    if (Result<void> written = store_->append(messages[i], {sources_.number_of(append.source), body_digests[i], at},
                                               outcome.committed.emplace_back());
         !written)
       return written;
@@ -335,121 +257,6 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
   }
   outcome.answers.emplace_back(std::move(receipts));
   return {};
-}
-
-// A quota counts what is queued of its source at the same time; duplicates cost nothing.
-std::optional<Refused> Committer::over_quota(Source source, const SpaceGate::Load& load) const {
-  if (source == kNoSource) return std::nullopt;
-  const SourceConfig& config = sources_.at(source - 1).config;
-  const Waiting waiting = store_->waiting(sources_.at(source - 1).number);
-  struct Limit {
-    std::uint64_t held, more, limit;
-    const char* unit;
-  };
-  for (const Limit& l : {Limit{waiting.messages, load.messages, config.quota.messages, " messages"},
-                         Limit{waiting.bytes, load.bytes, config.quota.size, " bytes"}}) {
-    if (l.limit == 0 || l.held + l.more <= l.limit) continue;
-    const std::string quota = "the quota of " + config.name + " is " + std::to_string(l.limit) + l.unit;
-    if (l.more > l.limit)
-      return Refused{
-          Refusal::quota, quota + ", and this alone has " + std::to_string(l.more) + ": send less at once", {}};
-    return Refused{Refusal::quota, quota + ", and " + std::to_string(l.held) + " wait for delivery", kRetryAfterQuota};
-  }
-  return std::nullopt;
-}
-
-// What has left already makes room first.
-Result<void> Committer::make_room(const SpaceGate::Load& load, const Moment& at) {
-  if (reads_wait()) return {};  // the oldest are still to come, and nothing may be recorded: the gate refuses
-  const auto over = [&] {
-    const Figures& figures = store_->figures();
-    return excess(config_, {figures.queued_messages, figures.queued_bytes}, {load.messages, load.bytes});
-  };
-  std::optional<Excess> wanted = over();
-  if (!wanted || wanted->nothing()) return {};
-  if (Result<void> written = write_departures(); !written) return written;
-  wanted = over();
-  if (wanted->nothing()) return {};
-  Result<std::vector<Store::Departure>> chosen =
-      dropper_.choose_oldest(*store_, leaving_, *wanted, first_uncommitted_, at);
-  if (!chosen) return tl::unexpected(chosen.error());
-  return drop(std::move(*chosen), at);
-}
-
-Result<void> Committer::expire(const Moment& at) {
-  if (config_.max_age <= Duration::zero() || reads_wait()) return {};
-  if (oldest_.sequence == 0 || age_ms(oldest_.accepted, at, store_->opened()) < to_ms(config_.max_age)) return {};
-  if (departures_.size() >= kExpiredPerCommitMax) return {};        // first what was chosen before must be recorded
-  if (Result<void> begun = ensure_writing(); !begun) return begun;  // what is chosen has left, also if this fails
-  Result<std::vector<Store::Departure>> chosen =
-      dropper_.choose_expired(*store_, leaving_, to_ms(config_.max_age), kExpiredPerCommitMax, at);
-  if (!chosen) return tl::unexpected(chosen.error());
-  return drop(std::move(*chosen), at);
-}
-
-// They go with this commit, before what else has left: should it fail, with the next that records.
-Result<void> Committer::drop(std::vector<Store::Departure> chosen, const Moment& at) {
-  if (chosen.empty()) return {};
-  if (Result<void> begun = ensure_writing(); !begun) return begun;
-  dropper_.note(chosen, at.uptime_ms);
-  for (const Store::Departure& departure : chosen) leaving_.add(departure.finished.sequence);
-  const auto written = departures_.begin() + static_cast<std::ptrdiff_t>(departures_written_);
-  const std::size_t count = chosen.size();
-  departures_.insert(written, std::make_move_iterator(chosen.begin()), std::make_move_iterator(chosen.end()));
-  for (std::size_t i = 0; i < count; ++i, ++departures_written_) {
-    const Result<bool> removed = store_->remove(departures_[departures_written_]);
-    if (!removed) return tl::unexpected(removed.error());
-  }
-  return {};
-}
-
-std::optional<Duration> Committer::expires_in() {
-  const std::int64_t uptime_ms = clocks_.uptime_ms();
-  dropper_.note_quiet(uptime_ms);
-  if (closed_ || config_.max_age <= Duration::zero() || oldest_.sequence == 0 || !fault_.empty()) return std::nullopt;
-  const Moment now{clocks_.wall_ms(), store_->opened().boot, uptime_ms, disk_.seen().clock_synced};
-  const std::int64_t left_ms = to_ms(config_.max_age) - age_ms(oldest_.accepted, now, store_->opened());
-  return std::chrono::milliseconds(std::max<std::int64_t>(left_ms, 0));
-}
-
-Result<void> Committer::write_departures() {
-  if (Result<void> begun = ensure_writing(); !begun) return begun;
-  while (departures_written_ < std::min(recorded_max_, departures_.size())) {
-    const Store::Departure& departure = departures_[departures_written_];
-    const Result<bool> removed = store_->remove(departure);
-    if (!removed) return tl::unexpected(removed.error());
-    if (!*removed) log::warn("store.finished_unknown", {{"sequence", departure.finished.sequence}});
-    ++departures_written_;
-  }
-  return {};
-}
-
-Result<void> Committer::trim(const Moment& at) {
-  const std::size_t rows_max = kTrimmedPerCommitMin + 2 * departures_written_;
-  if (const Result<bool> trimmed = trim_kept(at, rows_max); !trimmed) return tl::unexpected(trimmed.error());
-  return store_->trim_trace(to_ms(std::max(config_.dedup_window, config_.keep_delivered)), at, rows_max);
-}
-
-Result<bool> Committer::trim_kept(const Moment& at, std::size_t rows_max) {
-  return store_->trim_kept(to_ms(config_.keep_delivered), kept_bytes_max(config_, gate_.closed_by_disk()), at,
-                           rows_max);
-}
-
-bool Committer::trim_kept_for_space() {
-  if (closed_ || !fault_.empty() || reads_wait() || !gate_.closed_by_disk() || store_->figures().kept_messages == 0)
-    return false;
-  const Moment at = now();
-  known_.begin();
-  departures_written_ = 0;
-  Result<void> done = store_->begin();
-  Result<bool> more = false;
-  if (done) {
-    more = trim_kept(at, kTrimmedPerCommitMin);
-    done = more ? store_->commit() : tl::unexpected(more.error());
-  }
-  if (done) return *more;
-  failed(done.error(), at.uptime_ms);
-  return false;
 }
 
 // The transaction is durable: what it wrote is now true for readers and callers.
@@ -537,64 +344,11 @@ Result<ReadResult> Committer::read(const ReadRequest& request) {
   return tl::unexpected(read.error());
 }
 
-void Committer::checkpoint_if_due() {
-  const std::uint32_t pages = store_->wal_pages();
-  if (pages < wal_pages_copied_) wal_pages_copied_ = 0;  // the WAL began anew
-  if (!fault_.empty() || pages - wal_pages_copied_ < kCheckpointPages) return;
-  checkpoint();
-}
-
-void Committer::checkpoint() {
-  wal_pages_copied_ = store_->wal_pages();  // a reader may hold some back: tried again when as many pages have come
-  const Result<void> copied = store_->checkpoint();
-  syncs_ += 2;
-  if (!copied && is_fault(copied.error())) set_fault(copied.error());
-}
-
-void Committer::plan_giving_back(bool more) {
-  gives_back_at_ms_ = !more                    ? INT64_MAX
-                      : gate_.closed_by_disk() ? INT64_MIN
-                                               : std::max(clocks_.uptime_ms(), worked_ms_ + kIdleMs);
-}
-
-bool Committer::give_back_space() {
-  if (closed_ || !fault_.empty() || reads_wait()) return false;
-  const Result<std::uint32_t> free_pages = store_->free_pages();
-  if (!free_pages || *free_pages < (gate_.closed_by_disk() ? kFreePagesKept : kFreePagesKeptIdle)) return false;
-  const Result<void> vacuumed = store_->vacuum(kPagesGivenBack);
-  if (!vacuumed) {
-    if (is_fault(vacuumed.error())) set_fault(vacuumed.error());
-    return false;
-  }
-  const Result<std::uint32_t> left = store_->free_pages();
-  if (!left || *left >= *free_pages) return false;
-  // The file itself shrinks with the checkpoint.
-  const Result<void> copied = store_->checkpoint();
-  if (!copied && is_fault(copied.error())) set_fault(copied.error());
-  look_at_disk(true);
-  return fault_.empty();
-}
-
 void Committer::reconfigure(const StoreConfig& config) {
   const std::string path = config_.path;
   config_ = config;
   config_.path = path;
   gate_.set_limits(config_);
-}
-
-void Committer::close() {
-  if (closed_) return;
-  closed_ = true;
-  if (!fault_.empty() || !departures_.empty() || reads_wait()) return;
-  // Figures alone (duplicates answered since the last commit) are no reason to commit before.
-  Result<void> saved = store_->begin();
-  if (saved) saved = store_->commit();
-  if (!saved) return failed(saved.error(), clocks_.uptime_ms());
-  const Result<void> copied = store_->checkpoint();
-  if (!copied && is_fault(copied.error())) return set_fault(copied.error());
-  figures_at_close_ = store_->figures();
-  store_.reset();  // SQLite is done with the files
-  if (Result<void> marked = home_.mark_clean(); !marked) log::warn("store.run_file", {{"error", marked.error().what}});
 }
 
 SpoolStats Committer::stats() const {
@@ -614,8 +368,7 @@ SpoolStats Committer::stats() const {
   stats.retried = figures.retried;
   stats.kept_messages = figures.kept_messages;
   stats.kept_bytes = figures.kept_bytes;
-  stats.sources.reserve(sources_.size());
-  for (const KnownSource& source : sources_) stats.sources.push_back(figures.waiting(source.number));
+  stats.sources = sources_.waiting(figures);
   stats.newest = figures.next_sequence - 1;
   stats.oldest = oldest_.sequence;
   stats.oldest_accepted_ms = oldest_.accepted.wall_ms;

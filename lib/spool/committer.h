@@ -22,6 +22,7 @@
 #include "spool/recall.h"
 #include "spool/recovery.h"
 #include "spool/sequence_set.h"
+#include "spool/source_quotas.h"
 #include "spool/space.h"
 #include "spool/spool.h"
 #include "spool/store.h"
@@ -33,6 +34,9 @@ namespace twinspool {
 constexpr std::uint64_t kWalReserveBytes = 6 * kMiB;
 
 using AppendAnswer = tl::expected<std::vector<Receipt>, Refused>;
+
+// After which the files are not to be written to any more. Others pass: no space, a foreign lock, no memory.
+inline bool is_fault(const Error& error) { return error.code == Errc::storage || error.code == Errc::corrupt; }
 
 class Committer {
  public:
@@ -85,16 +89,11 @@ class Committer {
   Result<std::vector<LaneNote>> lane_notes() { return store_->lane_notes(); }
 
  private:
-  struct KnownSource {
-    SourceConfig config;
-    SourceNumber number = 0;
-  };
+  static constexpr std::string_view kRefused = "refused";  // by the cloud: a quarantine reason
 
-  Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home);
+  Committer(const StoreConfig& config, SpoolClocks clocks, StoreHome home, std::vector<SourceConfig> sources);
   Result<void> open_store();
   Result<void> use_store();
-  Result<void> number_sources();
-  SourceNumber number_of(Source source) const;
   // A drained file keeps its size, so a disk that the queue filled would stay full for ever: free pages at the end of
   // the file go back to the file system, a slice a call, when nothing else is to be done, and at once while the disk
   // keeps the gate shut. False: nothing more to give now.
@@ -106,7 +105,6 @@ class Committer {
 
   Result<void> try_commit(Work& work, const Moment& at, Outcome& outcome);
   Result<void> write_append(Append& append, const Moment& at, Outcome& outcome);
-  std::optional<Refused> over_quota(Source source, const SpaceGate::Load& load) const;
   std::size_t record_on_full_disk(Work work, const Moment& at);
   Result<void> make_room(const SpaceGate::Load& load, const Moment& at);
   Result<void> expire(const Moment& at);
@@ -130,7 +128,7 @@ class Committer {
   DiskWatch disk_{home_, gate_};  // before store_: it must outlive SQLite's use of the files
   std::unique_ptr<Store> store_;
   Deduplication known_;
-  std::vector<KnownSource> sources_;  // as open() was given them
+  SourceQuotas sources_;
   Claims claims_;
   Dropper dropper_{claims_};
   std::vector<Store::Departure> departures_;  // not recorded yet, in the order they came

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "spool/clocks.h"
+#include "spool/figures.h"
 #include "spool/names.h"
 #include "spool/row_checksum.h"
 #include "spool/sequence_set.h"
@@ -21,26 +22,6 @@
 namespace twinspool {
 
 constexpr std::size_t kErrorTextBytesMax = 2048;  // of a quarantined message's error
-
-struct SourceFigures {
-  SourceNumber source = 0;
-  Waiting queued;
-};
-
-struct Figures {  // persisted with every commit
-  Sequence next_sequence = 1;
-  std::uint64_t queued_messages = 0, queued_bytes = 0;
-  std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
-  std::uint64_t expired = 0, lost = 0;  // of dropped: by store.max_age; not found when a damaged file was salvaged
-  std::uint64_t quarantine_messages = 0;
-  std::uint64_t replayed = 0, retried = 0;          // of accepted: messages that were put back
-  std::uint64_t kept_messages = 0, kept_bytes = 0;  // delivered, and kept for a replay
-  std::vector<SourceFigures> sources;  // those of which something is queued; together queued_messages and queued_bytes
-
-  Waiting waiting(SourceNumber source) const;
-  void queued(SourceNumber source, std::uint64_t bytes);
-  void left_queue(SourceNumber source, std::uint64_t bytes);
-};
 
 class Store {
  public:

@@ -17,6 +17,8 @@ using WallTime = std::chrono::time_point<std::chrono::system_clock, std::chrono:
 
 constexpr TimePoint kNever = TimePoint::max();
 
+constexpr std::int64_t to_ms(Duration duration) { return duration / std::chrono::milliseconds(1); }  // cut off
+
 TimePoint monotonic_now();
 WallTime wall_now();
 

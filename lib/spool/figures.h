@@ -1,0 +1,36 @@
+// The running figures of a store, and what a message that comes or goes does to them. Pure.
+//
+// accepted == queued + delivered + quarantined + dropped, always.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "spool/spool.h"
+
+namespace twinspool {
+
+struct SourceFigures {
+  SourceNumber source = 0;
+  Waiting queued;
+};
+
+struct Figures {  // persisted with every commit
+  Sequence next_sequence = 1;
+  std::uint64_t queued_messages = 0, queued_bytes = 0;
+  std::uint64_t accepted = 0, duplicates = 0, delivered = 0, quarantined = 0, dropped = 0;
+  std::uint64_t expired = 0, lost = 0;  // of dropped: by store.max_age; not found when a damaged file was salvaged
+  std::uint64_t quarantine_messages = 0;
+  std::uint64_t replayed = 0, retried = 0;          // of accepted: messages that were put back
+  std::uint64_t kept_messages = 0, kept_bytes = 0;  // delivered, and kept for a replay
+  std::vector<SourceFigures> sources;  // those of which something is queued; together queued_messages and queued_bytes
+
+  Waiting waiting(SourceNumber source) const;
+  void queued(SourceNumber source, std::uint64_t bytes);
+  void left_queue(SourceNumber source, std::uint64_t bytes);
+  Waiting of_all_sources() const;
+  std::string sources_text() const;  // JSON, as the table figures has it: [[source,messages,bytes],...]
+};
+
+}  // namespace twinspool

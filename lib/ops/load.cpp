@@ -1,11 +1,12 @@
 #include "ops/load.h"
 
-#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -25,6 +26,7 @@ constexpr Duration kHang = 60s;
 
 struct Client {
   int descriptor = -1;
+  bool waits_to_send = false;  // what is in to_send did not fit
   std::string target;
   std::string to_send;
   std::string received;
@@ -33,7 +35,8 @@ struct Client {
 
 class Load {
  public:
-  explicit Load(const LoadOptions& options) : options_(options), run_(random_uuid()), clients_(options.clients) {
+  explicit Load(const LoadOptions& options)
+      : options_(options), run_(random_uuid()), clients_(options.clients), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
     const std::string shell = R"({"v":""})";
     body_ = R"({"v":")" + std::string(std::max(options.body_bytes, shell.size()) - shell.size(), 'x') + R"("})";
     per_request_ = std::max<std::size_t>(1, options.batch);
@@ -42,6 +45,7 @@ class Load {
     for (const Client& client : clients_) {
       if (client.descriptor >= 0) ::close(client.descriptor);
     }
+    if (epoll_ >= 0) ::close(epoll_);
   }
   Load(Load&&) = delete;
 
@@ -49,8 +53,8 @@ class Load {
     for (std::size_t i = 0; i < clients_.size(); ++i) {
       if (auto connected = connect(clients_[i], i); !connected) return tl::unexpected(connected.error());
     }
-    start_ = monotonic_now();
-    for (last_answer_ = start_; !over() || in_flight_ > 0;) {
+    start_ = now_ = last_answer_ = monotonic_now();
+    while (!over() || in_flight_ > 0) {
       start_requests();
       if (auto turned = turn(); !turned) return tl::unexpected(turned.error());
     }
@@ -71,12 +75,20 @@ class Load {
         ::connect(client.descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
       return fail(Errc::unreachable, std::strerror(errno));
     }
-    return {};
+    return watch(client, EPOLL_CTL_ADD, EPOLLIN);
+  }
+
+  Result<void> watch(Client& client, int operation, std::uint32_t events) {
+    epoll_event event{};
+    event.events = events;
+    event.data.ptr = &client;
+    if (::epoll_ctl(epoll_, operation, client.descriptor, &event) == 0) return {};
+    return fail(Errc::invalid, std::string("cannot wait for the connections: ") + std::strerror(errno));
   }
 
   bool over() const {
     if (options_.count > 0 && started_ >= options_.count) return true;
-    return options_.duration > Duration::zero() && monotonic_now() - start_ >= options_.duration;
+    return options_.duration > Duration::zero() && now_ - start_ >= options_.duration;
   }
 
   // With a rate: when the next request is to start, whatever became of those before.
@@ -86,19 +98,20 @@ class Load {
   }
 
   void start_requests() {
-    for (std::size_t seen = 0; seen < clients_.size() && !over(); ++seen) {
+    for (std::size_t seen = 0; seen < clients_.size() && !over() && in_flight_ < clients_.size() * options_.in_flight;
+         ++seen) {
       Client& client = clients_[next_client_];
       next_client_ = (next_client_ + 1) % clients_.size();
       while (client.due.size() < options_.in_flight && !over()) {
-        const TimePoint now = monotonic_now();
-        const TimePoint due = options_.rate > 0 ? next_due() : now;
-        if (due > now) return;
+        const TimePoint due = options_.rate > 0 ? next_due() : now_;
+        if (due > now_) return;
         client.to_send += request(client);
         client.due.push_back(due);
         ++in_flight_;
         started_ += per_request_;
         if (options_.rate > 0) break;  // the next one is another client's
       }
+      if (!client.to_send.empty() && !client.waits_to_send) send_some(client);
     }
   }
 
@@ -120,33 +133,33 @@ class Load {
   }
 
   Result<void> turn() {
-    polled_.clear();
-    for (const Client& client : clients_) {
-      const auto events = static_cast<short>(POLLIN | (client.to_send.empty() ? 0 : POLLOUT));
-      polled_.push_back({.fd = client.descriptor, .events = events, .revents = 0});
-    }
-    const TimePoint now = monotonic_now();
-    if (in_flight_ > 0 && now - last_answer_ > kHang) return fail(Errc::timeout, "no answer for a minute");
+    if (in_flight_ > 0 && now_ - last_answer_ > kHang) return fail(Errc::timeout, "no answer for a minute");
     Duration wait = kHang;
-    if (options_.rate > 0 && !over()) wait = std::clamp<Duration>(next_due() - now, 50us, 1s);
+    if (options_.rate > 0 && !over()) wait = std::clamp<Duration>(next_due() - now_, 50us, 1s);
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wait);
     const timespec limit{.tv_sec = whole.count(),
                          .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole).count()};
-    if (::ppoll(polled_.data(), polled_.size(), &limit, nullptr) < 0 && errno != EINTR)
-      return fail(Errc::invalid, std::string("cannot wait: ") + std::strerror(errno));
-    for (std::size_t i = 0; i < clients_.size(); ++i) {
-      if ((polled_[i].revents & POLLOUT) != 0) send_some(clients_[i]);
-      if ((polled_[i].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
-      if (auto taken = receive_some(clients_[i]); !taken) return taken;
+    std::array<epoll_event, 256> events{};
+    const int count = ::epoll_pwait2(epoll_, events.data(), events.size(), &limit, nullptr);
+    if (count < 0 && errno != EINTR) return fail(Errc::invalid, std::string("cannot wait: ") + std::strerror(errno));
+    now_ = monotonic_now();
+    for (int i = 0; i < count; ++i) {
+      Client& client = *static_cast<Client*>(events[static_cast<std::size_t>(i)].data.ptr);
+      if ((events[static_cast<std::size_t>(i)].events & EPOLLOUT) != 0) send_some(client);
+      if ((events[static_cast<std::size_t>(i)].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) continue;
+      if (auto taken = receive_some(client); !taken) return taken;
     }
     return {};
   }
 
   // What cannot be sent shows when the end of the connection is read.
-  static void send_some(Client& client) {
+  void send_some(Client& client) {
     const ssize_t count =
         ::send(client.descriptor, client.to_send.data(), client.to_send.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count > 0) client.to_send.erase(0, static_cast<std::size_t>(count));
+    if (client.waits_to_send == !client.to_send.empty()) return;
+    client.waits_to_send = !client.to_send.empty();
+    (void)watch(client, EPOLL_CTL_MOD, client.waits_to_send ? EPOLLIN | EPOLLOUT : EPOLLIN);
   }
 
   Result<void> receive_some(Client& client) {
@@ -182,7 +195,7 @@ class Load {
     int status = 0;
     if (answer.size() > kStatusAt + 3)
       std::from_chars(answer.data() + kStatusAt, answer.data() + kStatusAt + 3, status);
-    last_answer_ = monotonic_now();
+    last_answer_ = now_;
     if (status == 204) {
       const auto took = std::chrono::duration_cast<std::chrono::microseconds>(last_answer_ - client.due.front());
       report_.latencies.add(static_cast<std::uint64_t>(took.count()));
@@ -200,12 +213,12 @@ class Load {
   std::string body_;
   std::size_t per_request_ = 1;
   std::vector<Client> clients_;
-  std::vector<pollfd> polled_;
+  const int epoll_;
   std::size_t next_client_ = 0;
   std::size_t in_flight_ = 0;
   std::uint64_t started_ = 0;
   std::uint64_t ids_ = 0;
-  TimePoint start_{}, last_answer_{};
+  TimePoint start_{}, now_{}, last_answer_{};  // now_: as of this turn
   LoadReport report_;
 };
 

@@ -5,6 +5,8 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
+#include <string>
+
 #include "util/error.h"
 
 namespace twinspool {
@@ -53,16 +55,18 @@ struct Digester::Impl {
   DigestKey key;
   MacContext wide;
   MacContext narrow;
+  std::string input;  // of one update: its calls cost more than to copy what they are given
 
   template <std::size_t Size>
-  std::array<std::uint8_t, Size> run(EVP_MAC_CTX* context, std::initializer_list<std::string_view> parts) const {
+  std::array<std::uint8_t, Size> run(EVP_MAC_CTX* context, std::initializer_list<std::string_view> parts) {
     // The key is given each time: without one, SipHash in OpenSSL 3.0 goes on from the state of the last digest.
     ENSURE(EVP_MAC_init(context, key.data(), key.size(), nullptr) == 1);
+    input.clear();
     for (const std::string_view part : parts) {
       const auto length = little_endian(part.size());
-      ENSURE(EVP_MAC_update(context, length.data(), length.size()) == 1);
-      ENSURE(EVP_MAC_update(context, reinterpret_cast<const unsigned char*>(part.data()), part.size()) == 1);
+      input.append(length.begin(), length.end()).append(part);
     }
+    ENSURE(EVP_MAC_update(context, reinterpret_cast<const unsigned char*>(input.data()), input.size()) == 1);
     std::array<std::uint8_t, Size> out{};
     std::size_t written = 0;
     ENSURE(EVP_MAC_final(context, out.data(), &written, out.size()) == 1 && written == out.size());

@@ -25,7 +25,7 @@ using namespace twinspool;
 class Feed final : public Spool {
  public:
   Feed(net::EventLoop& loop, std::size_t twins, std::size_t waiting, bool held, std::string body)
-      : body_(std::move(body)), held_(held), twin_of_(1), end_of_turn_(loop, [this] { hand_over(); }) {
+      : loop_(loop), body_(std::move(body)), held_(held), twin_of_(1), end_of_turn_(loop, [this] { hand_over(); }) {
     for (std::size_t n = 0; n < waiting; ++n) {
       for (std::size_t twin = 1; twin <= twins; ++twin) add(static_cast<TwinNumber>(twin));
     }
@@ -52,9 +52,12 @@ class Feed final : public Spool {
     end_of_turn_.post();
   }
   void note_lane(LaneNote) override {}
-  void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {
-    ENSURE(false);
-  }  // all fits into the window
+  // All that flows fits into the window: what is read back is of a twin that is held, and stays where it is.
+  void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) override {
+    loop_.post([done = std::move(done), through = std::min(request.through, newest_)] {
+      done(ReadResult{.messages = {}, .scanned_through = through, .reached_end = true});
+    });
+  }
   void on_recovered(std::function<void()>) override {}
   void acknowledge(std::function<void(Result<void>)>) override { ENSURE(false); }
   void reconfigure(const StoreConfig&) override {}
@@ -77,6 +80,7 @@ class Feed final : public Spool {
     if (!fresh_.empty() && committed_) committed_(std::exchange(fresh_, {}));
   }
 
+  net::EventLoop& loop_;
   const std::string body_;
   const bool held_;
   std::vector<TwinNumber> twin_of_;  // by sequence

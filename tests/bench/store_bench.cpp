@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "net/event_loop.h"
 #include "spool/spool.h"
@@ -160,12 +161,15 @@ int main(int argc, char** argv) {
   app.add_option("--directory", directory, "Where the store is made, and removed again (a disk, not a tmpfs)")
       ->check(CLI::ExistingDirectory);
   app.add_option("--scale", scale, "Multiplies how many messages are sent")->check(CLI::PositiveNumber);
+  std::vector<std::size_t> only;
+  app.add_option("--in-flight", only, "Only these numbers of appends in flight");
   CLI11_PARSE(app, argc, argv);
 
   const std::string own = directory + "/store-bench-" + std::to_string(::getpid());
   std::filesystem::create_directory(own);
   std::printf("in flight    raw msg/s  append msg/s  ratio per commit  bytes/msg  +deliver msg/s  bytes/msg\n");
   for (const Load& load : {Load{1, 2'000}, Load{8, 16'000}, Load{64, 96'000}, Load{512, 256'000}}) {
+    if (!only.empty() && std::find(only.begin(), only.end(), load.in_flight) == only.end()) continue;
     const auto batches = static_cast<std::size_t>(static_cast<double>(load.messages / load.in_flight) * scale);
     twinspool::compare(own, {load.in_flight, std::max<std::size_t>(1, batches) * load.in_flight});
   }

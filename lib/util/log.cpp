@@ -8,7 +8,9 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <memory>
 
+#include "util/journal.h"
 #include "util/log_text.h"
 #include "util/time.h"
 
@@ -27,25 +29,27 @@ bool stderr_is_journal() {
 
 class Output {
  public:
-  Output() : logger_("twinspool", std::make_shared<spdlog::sinks::stderr_sink_mt>()) { choose(Format::text); }
+  Output() : logger_("twinspool", std::make_shared<spdlog::sinks::stderr_sink_mt>()) {
+    choose(Format::text, kJournalSocket);
+  }
 
-  void choose(Format format) {
-    journal_ = stderr_is_journal();  // it stamps the time itself
+  void choose(Format format, std::string_view journal_socket) {
+    journal_ = stderr_is_journal() ? std::make_unique<Journal>(journal_socket) : nullptr;
     format_ = format;
-    const bool bare = journal_ || format == Format::json;  // JSON has the time among its members
+    const bool bare = journal_ || format == Format::json;  // which have a time of their own
     logger_.set_formatter(std::make_unique<spdlog::pattern_formatter>(bare ? "%v" : "%Y-%m-%dT%H:%M:%S.%eZ %v",
                                                                       spdlog::pattern_time_type::utc, "\n"));
   }
 
   void set_level(spdlog::level::level_enum level) { logger_.set_level(level); }
   bool wants(spdlog::level::level_enum level) const { return logger_.should_log(level); }
-  bool journal() const { return journal_; }
+  const Journal* journal() const { return journal_.get(); }  // null: stderr goes elsewhere
   Format format() const { return format_; }
   void write(spdlog::level::level_enum level, const std::string& text) { logger_.log(level, text); }
 
  private:
   spdlog::logger logger_;
-  std::atomic<bool> journal_{false};
+  std::unique_ptr<const Journal> journal_;
   std::atomic<Format> format_{Format::text};
 };
 
@@ -57,27 +61,27 @@ Output& output() {
 struct Names {
   spdlog::level::level_enum spdlog;
   std::string_view text;
-  std::string_view journal;  // sd-daemon(3) priority
+  int priority;  // syslog(3)
 };
 
 Names names_of(Level level) {
   switch (level) {
     case Level::debug:
-      return {spdlog::level::debug, "debug", "<7>"};
+      return {spdlog::level::debug, "debug", 7};
     case Level::info:
-      return {spdlog::level::info, "info", "<6>"};
+      return {spdlog::level::info, "info", 6};
     case Level::warn:
-      return {spdlog::level::warn, "warn", "<4>"};
+      return {spdlog::level::warn, "warn", 4};
     case Level::error:
-      return {spdlog::level::err, "error", "<3>"};
+      return {spdlog::level::err, "error", 3};
   }
-  return {spdlog::level::err, "error", "<3>"};
+  return {spdlog::level::err, "error", 3};
 }
 
 }  // namespace
 
-void set_up(Level level, Format format) {
-  output().choose(format);
+void set_up(Level level, Format format, std::string_view journal_socket) {
+  output().choose(format, journal_socket);
   set_level(level);
 }
 
@@ -87,12 +91,13 @@ void write(Level level, std::string_view event, std::initializer_list<Fact> fact
   const Names names = names_of(level);
   Output& out = output();
   if (!out.wants(names.spdlog)) return;
-  std::string line(out.journal() ? names.journal : "");
-  if (out.format() == Format::json)
-    line += event_json(to_rfc3339(wall_now()), names.text, event, facts);
-  else
-    line += (out.journal() ? "" : std::string(names.text) + " ") + event_text(event, facts);
-  out.write(names.spdlog, line);
+  const std::string text = out.format() == Format::json ? event_json(to_rfc3339(wall_now()), names.text, event, facts)
+                                                        : event_text(event, facts);
+  if (out.journal() != nullptr) {
+    if (out.journal()->send(journal_entry(names.priority, text, event, facts))) return;
+    return out.write(names.spdlog, "<" + std::to_string(names.priority) + ">" + text);
+  }
+  out.write(names.spdlog, out.format() == Format::json ? text : std::string(names.text) + " " + text);
 }
 
 }  // namespace twinspool::log

@@ -3,8 +3,8 @@
 // or, with Format::json, an object a line:
 //   {"time":"2026-11-23T20:20:41.123Z","level":"warn","event":"forward.retry","twin":"pump","delay_ms":500}
 // Values are escaped, so that one event is always one line, whatever a client or the cloud sent. No bodies, no tokens.
-// Where stderr goes to the journal, each line begins with its priority (sd-daemon(3)), which the journal takes off; the
-// text then has no time of its own.
+// Where stderr goes to the journal, events go there as entries with fields (journal.h). What the journal does not take
+// that way goes to stderr, each line beginning with its priority (sd-daemon(3)). Neither text has a time of its own.
 // May be called from any thread. What repeats is a metric, not a line.
 #pragma once
 
@@ -15,6 +15,8 @@
 #include <string_view>
 
 namespace twinspool::log {
+
+constexpr std::string_view kJournalSocket = "/run/systemd/journal/socket";
 
 enum class Level : std::uint8_t { debug, info, warn, error };
 enum class Format : std::uint8_t { text, json };
@@ -33,7 +35,7 @@ struct Fact {
 };
 
 // Once, before other threads start; without it events from `info` up go to stderr as text.
-void set_up(Level level, Format format = Format::text);
+void set_up(Level level, Format format = Format::text, std::string_view journal_socket = kJournalSocket);
 void set_level(Level level);
 
 void write(Level level, std::string_view event, std::initializer_list<Fact> facts);

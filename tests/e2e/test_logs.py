@@ -45,6 +45,7 @@ class Logs(EndToEnd):
         self.assertEqual(len(events["forward.waiting"]), 1, "one line for a change of state")
         self.assertEqual(events["daemon.stopped"][0]["clean"], True)
 
+    @unittest.skipIf(os.path.exists("/run/systemd/journal/socket"), "SKIPPED: here the journal takes entries with fields")
     def test_in_the_journal_every_line_has_its_priority(self):
         with open(self.daemon.log_path, "wb") as log:
             status = os.fstat(log.fileno())

@@ -1,7 +1,9 @@
 #include "util/log.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -78,10 +80,10 @@ TEST_CASE("an event below the level is not written, and the level can change", "
   CHECK(std::regex_match(captured.text(), expected));
 }
 
-TEST_CASE("the journal gets priorities and no time stamp", "[util][log]") {
+TEST_CASE("without the journal's socket its lines get priorities and no time stamp", "[util][log]") {
   CapturedStderr captured;
   captured.pretend_journal();
-  log::set_up(log::Level::debug);
+  log::set_up(log::Level::debug, log::Format::text, "/nowhere/socket");
   log::debug("a");
   log::info("b");
   log::warn("c", {{"x", "1 2"}});
@@ -99,10 +101,31 @@ TEST_CASE("as JSON an event is one object on one line, whatever a value holds", 
   CHECK(std::regex_match(captured.text(), expected));
 }
 
+TEST_CASE("what the journal's socket takes does not go to stderr", "[util][log]") {
+  CapturedStderr captured;
+  captured.pretend_journal();
+  const TempDir dir;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  dir.file("journal").copy(address.sun_path, sizeof address.sun_path - 1);
+  const int journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+  REQUIRE(bind(journal, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
+  log::set_up(log::Level::info, log::Format::text, dir.file("journal"));
+  log::warn("c", {{"x", 1}});
+  char entry[256] = {};
+  const auto size = recv(journal, entry, sizeof entry, 0);
+  close(journal);
+  REQUIRE(size > 0);
+  CHECK(std::string(entry, static_cast<std::size_t>(size)) ==
+        "MESSAGE=c x=1\nPRIORITY=4\nSYSLOG_IDENTIFIER=twinspoold\nTWINSPOOL_EVENT=c\nTWINSPOOL_X=1\n");
+  log::error("d");  // the journal is gone
+  CHECK(captured.text() == "<3>d\n");
+}
+
 TEST_CASE("JSON in the journal has its priority, too", "[util][log]") {
   CapturedStderr captured;
   captured.pretend_journal();
-  log::set_up(log::Level::info, log::Format::json);
+  log::set_up(log::Level::info, log::Format::json, "/nowhere/socket");
   log::error("d", {{"x", 1}});
   CHECK(captured.text().starts_with(R"(<3>{"time":")"));
   CHECK(captured.text().ends_with("\"level\":\"error\",\"event\":\"d\",\"x\":1}\n"));

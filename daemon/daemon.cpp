@@ -11,8 +11,10 @@
 
 #include "admin/admin_server.h"
 #include "admin/answers.h"
+#include "admin/history.h"
 #include "admin/lane_routes.h"
 #include "admin/message_routes.h"
+#include "admin/query.h"
 #include "config/load.h"
 #include "core_dumps.h"
 #include "disk_writes.h"
@@ -95,6 +97,7 @@ class Process {
   void apply_configuration();
   void replace_delivery(std::unique_ptr<Delivery> next);
   void restart_delivery();
+  void route_history();
   void route_acknowledge();
   void stop();
   void stop_delivery_and_spool();
@@ -113,6 +116,7 @@ class Process {
   net::EventLoop loop_;
   net::Timer stop_deadline_{loop_.timers(), [this] { finish(); }};
   Forecast forecast_;
+  admin::History history_;
   net::Timer watch_rates_{loop_.timers(), [this] { watch_rates(); }};
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Delivery> delivery_;  // null: forward.endpoint is empty, collecting only
@@ -151,6 +155,7 @@ Result<void> Process::start() {
   if (!admin) return tl::unexpected(admin.error());
   admin_ = std::move(*admin);
   add_delivery_routes();
+  route_history();
   message_routes_ = std::make_unique<admin::MessageRoutes>(loop_, *admin_, *spool_, config_.store.path);
   lane_routes_ = std::make_unique<admin::LaneRoutes>(loop_, *admin_, config_.store.path,
                                                      [this](std::size_t most) { return lane_facts(most); });
@@ -268,6 +273,7 @@ admin::Facts Process::facts() {
 
 void Process::watch_rates() {
   forecast_.add(loop_.now(), spool_->stats());
+  history_.add(loop_.now(), wall_now(), spool_->stats());
   watch_rates_.set_after(kForecastEvery);
 }
 
@@ -320,6 +326,15 @@ void Process::restart_delivery() {
   auto delivery = make_delivery(config_);
   if (!delivery) return log::error("daemon.delivery", {{"why", delivery.error().what}});
   replace_delivery(std::move(*delivery));
+}
+
+void Process::route_history() {
+  admin_->route("GET", "/history", [this](const http::Request& request, const admin::AdminServer::Respond& respond) {
+    const auto after = admin::number_of(admin::query_value(request, "after").value_or("0"));
+    if (!after)
+      return respond(admin::error_response(400, "InvalidArgument", "GET /history takes ?after=N, a whole number"));
+    respond(admin::json_response(200, history_.json(loop_.now(), *after)));
+  });
 }
 
 void Process::route_acknowledge() {

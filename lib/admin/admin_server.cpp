@@ -3,6 +3,7 @@
 #include "admin/answers.h"
 #include "admin/guard.h"
 #include "admin/metrics.h"
+#include "admin/page.h"
 #include "config/loopback.h"
 #include "util/json.h"
 #include "util/log.h"
@@ -77,6 +78,9 @@ AdminServer::AdminServer(net::EventLoop& loop, Gather gather)
   route("GET", "/metrics", [this](const http::Request&, const Respond& respond) {
     respond({.status = 200, .headers = {{"Content-Type", kMetricsType}}, .body = metrics_text(gather_())});
   });
+  for (const Door door : {Door::socket, Door::tcp})
+    route(
+        "GET", "/", [door](const http::Request&, const Respond& respond) { respond(page(door)); }, door);
 }
 
 AdminServer::~AdminServer() = default;
@@ -87,15 +91,15 @@ std::optional<http::Response> AdminServer::on_head(const http::Request&, const n
   return std::nullopt;
 }
 
-void AdminServer::route(std::string method, std::string path, Handler handler) {
-  routes_.push_back({std::move(method), std::move(path), std::move(handler)});
+void AdminServer::route(std::string method, std::string path, Handler handler, std::optional<Door> only) {
+  routes_.push_back({std::move(method), std::move(path), std::move(handler), only});
 }
 
 void AdminServer::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) {
-  if (auto refused = why_refused(request, peer.listener == kByTcp ? Door::tcp : Door::socket))
-    return respond(exchange, std::move(*refused));
+  const Door door = peer.listener == kByTcp ? Door::tcp : Door::socket;
+  if (auto refused = why_refused(request, door)) return respond(exchange, std::move(*refused));
   http::Response refusal;
-  const Route* route = find(request, refusal);
+  const Route* route = find(request, door, refusal);
   if (route == nullptr) return respond(exchange, std::move(refusal));
   route->handler(request, [this, exchange, alive = std::weak_ptr<Alive>(alive_)](http::Response response) {
     if (!alive.expired()) respond(exchange, std::move(response));
@@ -114,11 +118,12 @@ http::Response AdminServer::on_fault(int status, const std::string& reason) {
   return error_response(status, "BadRequest", reason);
 }
 
-const AdminServer::Route* AdminServer::find(const http::Request& request, http::Response& refusal) const {
+const AdminServer::Route* AdminServer::find(const http::Request& request, Door door, http::Response& refusal) const {
   const std::string path = request.target.substr(0, request.target.find('?'));
   std::string allowed;
+  const auto has = [door](const Route& route) { return !route.only || *route.only == door; };
   for (const Route& route : routes_) {
-    if (route.path != path) continue;
+    if (route.path != path || !has(route)) continue;
     if (route.method == request.method) return &route;
     allowed += (allowed.empty() ? "" : ", ") + route.method;
   }
@@ -128,7 +133,8 @@ const AdminServer::Route* AdminServer::find(const http::Request& request, http::
     return nullptr;
   }
   std::string there_are;
-  for (const Route& route : routes_) there_are += (there_are.empty() ? "" : ", ") + route.method + " " + route.path;
+  for (const Route& route : routes_)
+    if (has(route)) there_are += (there_are.empty() ? "" : ", ") + route.method + " " + route.path;
   refusal = error_response(404, "NotFound", "there is no " + path + "; there are " + there_are);
   return nullptr;
 }

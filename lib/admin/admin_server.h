@@ -3,6 +3,7 @@
 //   GET /health/ready   200 while the store takes messages, else 503 and why
 //   GET /status         the daemon's state and figures (JSON)
 //   GET /metrics        the same for Prometheus
+//   GET /               the page, which draws what the others say
 // and what route() adds: the daemon wires each route to the component that carries it out.
 //
 // Loop thread. Asks for its facts at each request, keeps none.
@@ -10,9 +11,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "admin/guard.h"
 #include "admin/status.h"
 #include "config/config.h"
 #include "http/server.h"
@@ -35,7 +38,7 @@ class AdminServer final : private http::Server::Handler {
 
   // `path` without its query. Another method on it is answered 405, an unknown path 404 with the list of those there
   // are.
-  void route(std::string method, std::string path, Handler handler);
+  void route(std::string method, std::string path, Handler handler, std::optional<Door> only = {});
 
   std::uint16_t http_port() const { return http_port_; }  // 0: there is no admin.http
 
@@ -44,6 +47,7 @@ class AdminServer final : private http::Server::Handler {
     std::string method;
     std::string path;
     Handler handler;
+    std::optional<Door> only;  // nullopt: of both
   };
   struct Alive {};
   AdminServer(net::EventLoop& loop, Gather gather);
@@ -51,7 +55,7 @@ class AdminServer final : private http::Server::Handler {
                                         std::size_t& body_bytes_max) override;
   void on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials& peer) override;
   http::Response on_fault(int status, const std::string& reason) override;
-  const Route* find(const http::Request& request, http::Response& refusal) const;
+  const Route* find(const http::Request& request, Door door, http::Response& refusal) const;
 
   Result<void> listen_tcp(net::EventLoop& loop, const std::string& address);
   void respond(http::ExchangeId exchange, http::Response response);

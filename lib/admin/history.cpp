@@ -1,0 +1,44 @@
+#include "admin/history.h"
+
+#include <algorithm>
+
+#include "util/json.h"
+
+namespace twinspool::admin {
+
+void History::add(TimePoint now, WallTime wall, const SpoolStats& spool) {
+  if (!samples_.empty() && now - samples_.back().at < kHistoryEvery) return;
+  while (!samples_.empty() && now - samples_.front().at > kHistoryOver) samples_.pop_front();
+  const std::int64_t waited_ms = to_unix_ms(wall) - spool.oldest_accepted_ms;
+  const std::int64_t age_ms = spool.oldest == 0 ? 0 : std::max<std::int64_t>(0, waited_ms);
+  samples_.push_back({.at = now,
+                      .number = samples_.empty() ? 1 : samples_.back().number + 1,
+                      .queued = spool.queued_messages,
+                      .oldest_age_seconds = static_cast<std::uint64_t>(age_ms / 1000),
+                      .accepted = spool.accepted,
+                      .delivered = spool.delivered,
+                      .quarantined = spool.quarantined,
+                      .dropped = spool.dropped});
+}
+
+std::string History::json(TimePoint now, std::uint64_t after) const {
+  json::Writer out;
+  out.begin_object().key("columns").begin_array();
+  for (const char* name :
+       {"number", "seconds_ago", "queued", "oldest_age_seconds", "accepted", "delivered", "quarantined", "dropped"})
+    out.string(name);
+  out.end_array().key("rows").begin_array();
+  for (const Sample& sample : samples_) {
+    if (sample.number <= after) continue;
+    const auto seconds_ago = static_cast<std::uint64_t>((now - sample.at) / std::chrono::seconds(1));
+    out.begin_array();
+    for (const std::uint64_t number : {sample.number, seconds_ago, sample.queued, sample.oldest_age_seconds,
+                                       sample.accepted, sample.delivered, sample.quarantined, sample.dropped})
+      out.integer(static_cast<std::int64_t>(number));
+    out.end_array();
+  }
+  out.end_array().end_object();
+  return out.take();
+}
+
+}  // namespace twinspool::admin

@@ -1,8 +1,10 @@
 """`twinspool lanes`, GET /lanes and the view `lanes`: the twins that do not flow."""
 
+import collections
+import contextlib
 import json
 
-from harness import EndToEnd, call
+from harness import EndToEnd, UnixConnection, call, target
 
 
 class Lanes(EndToEnd):
@@ -64,6 +66,35 @@ class Lanes(EndToEnd):
         self.daemon.wait_until_drained()
         self.assertEqual(self.lanes()["lanes"], [])
         self.assertIn("no twin is held", self.command())
+
+    def test_one_held_twin_among_a_hundred_holds_up_none_of_the_others(self):
+        twins = [f"twin-{n}" for n in range(99)]
+        twins.insert(40, "ghost")
+        self.cloud.missing("ghost")
+        connection = UnixConnection(self.daemon.socket)
+        with contextlib.closing(connection):
+            for n in range(20):
+                for twin in twins:
+                    self.assert_accepted(connection.call("POST", target(twin), b'{"n": %d}' % n, {
+                        "Content-Type": "application/json", "Message-Id": f"{twin}-{n}"}))
+
+        def arrived():
+            by_twin = collections.defaultdict(list)
+            for record in self.cloud.records():
+                by_twin[record["twin"]].append(record["message_id"])
+            return by_twin
+
+        expected = {twin: [f"{twin}-{n}" for n in range(20)] for twin in twins}
+        ghosts = {"ghost": expected.pop("ghost")}
+        status = self.daemon.wait_for_status("all but the ghost's to be delivered",
+                                             lambda s: s["totals"]["delivered"] == 99 * 20)
+        self.assertEqual(arrived(), expected)
+        self.assertEqual((status["queue"]["messages"], status["totals"]["quarantined"]), (20, 0))
+        self.wait_for_lanes(1, 0)
+        self.assertEqual([lane["twin"] for lane in self.lanes()["lanes"]], ["ghost"])
+        self.cloud.appears("ghost")
+        self.assert_reconciled(self.daemon.wait_until_drained())
+        self.assertEqual(arrived(), {**expected, **ghosts})
 
     def test_it_needs_the_daemon_and_explains_itself(self):
         help_text = self.command("--help")

@@ -70,14 +70,23 @@ class Auth(EndToEnd):
         super().tearDown()
 
     def assert_no_secret_is_shown(self):
-        """Neither log nor status, whatever happened in the test."""
+        """Neither log nor status, no answer of the admin socket, and not the queue's files, whatever happened in the test."""
         shown = ""
         if os.path.exists(self.daemon.log_path):
             with open(self.daemon.log_path, encoding="utf-8", errors="replace") as log:
                 shown = log.read()
         if self.daemon.running():
             shown += json.dumps(self.daemon.status()) + self.daemon.command("status").stdout.decode()
-        for canary in ("canary-", urllib.parse.quote("s3cret~/+=&value", safe="~"), "issued-token-", "eyJ"):
+            for path in ("/metrics", "/lanes", "/quarantine"):
+                answer = call(self.daemon.admin, "GET", path)
+                self.assertEqual(answer.status, 200, path)
+                shown += answer.body.decode()
+        for path in (self.daemon.database, self.daemon.database + "-wal"):
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    shown += file.read().decode("latin-1")
+        for canary in ("canary-", urllib.parse.quote("s3cret~/+=&value", safe="~"), "issued-token-",
+                       "eyJhbGci", "eyJ0eXAi"):  # a JWT begins so, with its "alg" or "typ"
             self.assertNotIn(canary, shown)
 
     def set_environment(self, **variables):
@@ -387,6 +396,25 @@ class Auth(EndToEnd):
         self.assertEqual(self.deliver()["token"]["state"], "valid")
         self.assertEqual(self.issuer.stats()["tokens"], 1)
 
+    def test_a_token_that_ends_while_its_renewal_fails_is_used_no_more(self):
+        self.issuer.settings(lifetime="2")
+        self.use_client_secret()
+        self.daemon.start()
+        self.deliver()
+        self.issuer.steer("POST", "/down")
+        self.daemon.wait_for_status("the token to end", lambda s: s["token"]["state"] == "failing" and
+                                    s["token"]["expires_in_seconds"] is None)
+        requests = self.cloud.stats()["requests"]
+        self.send_some(3)
+        status = self.wait_for_why("no token: ")
+        self.assertIn("the token endpoint localhost:" + self.issuer.port, status["why"])
+        self.assertEqual(status["queue"]["messages"], 3)
+        self.assertEqual(self.cloud.stats()["requests"], requests)
+        self.issuer.steer("POST", "/up")
+        self.assert_reconciled(self.daemon.wait_until_drained())
+        self.assertEqual(len(self.cloud.records()), 7)
+        self.assertNotIn("401", self.cloud.stats()["answers"])
+
     # --- configuration, and what must not be seen ---
 
     def test_a_reload_changes_the_kind(self):
@@ -434,6 +462,14 @@ class Auth(EndToEnd):
             self.assert_no_secret_is_shown()
         with open(self.daemon.log_path, "w", encoding="ascii"):
             pass
+        self.assert_no_secret_is_shown()
+        # An application's own words are in the queue's files: they are searched indeed.
+        self.assert_accepted(self.daemon.send("pump", b'{"text": "canary-in-the-queue"}'))
+        with self.assertRaises(AssertionError):
+            self.assert_no_secret_is_shown()
+        self.daemon.kill()
+        for path in glob.glob(self.daemon.database + "*"):
+            os.remove(path)
 
 
 if __name__ == "__main__":

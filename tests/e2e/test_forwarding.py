@@ -1,6 +1,25 @@
 import json
+import os
+import re
 
 from harness import EndToEnd
+
+# What `twinspool explain` is asked for each row of docs/forwarding.md, and words of that row which it must print.
+ROWS = {
+    "204, or another 2xx that is no HTML page": (("delivered",), ["204"], ["200"], ["202"]),
+    "400, 413, 415, 422": (("this message", "quarantine", "status, code and text", "its twin goes on"),
+                           ["400", "ValidationFailed"], ["413"], ["415"], ["422"]),
+    "404 with `DigitalTwinNotFound` or `ComponentNotFound`": (
+        ("this twin", "lane is held and tried again", "forward.not_found_hold", "oldest message goes to the quarantine"),
+        ["404", "DigitalTwinNotFound"], ["404", "ComponentNotFound"]),
+    "401": (("token", "once at once, then with backoff", "everything", "waits"), ["401"]),
+    "403, other 404, 3xx, 407, other 4xx, an HTML page": (
+        ("somebody", "everything", "probed slowly", "nothing is dropped"), ["403"], ["404"], ["404", "SomethingElse"], ["301"],
+        ["302"], ["307"], ["407"], ["405"], ["409"], ["451"], ["200", "--html"], ["400", "--html"], ["404", "--html"]),
+    "429, 503": (("everything waits as long as", "Retry-After", "a random while more", "probe"), ["429"], ["503"]),
+    "408, other 5xx": (("again", "other twins flow", "in a row", "this request"), ["408"], ["500"], ["501"], ["502"], ["504"]),
+    "no whole answer (reset, time-out, TLS, DNS)": ((),),  # it has no status to ask for
+}
 
 
 class Forwarding(EndToEnd):
@@ -50,6 +69,18 @@ class Forwarding(EndToEnd):
         self.assertEqual(self.verb("kick").returncode, 0)
         self.daemon.wait_until_drained()
 
+    def test_a_kick_skips_the_wait_of_the_whole_endpoint(self):
+        self.daemon.config["forward"]["retry"] = {"initial": "12h", "max": "12h"}
+        self.cloud.down()
+        self.daemon.start()
+        for n in range(3):
+            self.assert_accepted(self.daemon.send(f"twin-{n}"))
+        self.daemon.wait_for_status("the outage", lambda s: s["state"] == "waiting" and "refused" in s["upstream"]["why"])
+        self.cloud.up()
+        self.assertEqual(self.verb("kick").returncode, 0)
+        self.assert_reconciled(self.daemon.wait_until_drained())
+        self.assertEqual(len(self.cloud.records()), 3)
+
     def test_verbs_without_a_daemon_say_so_with_exit_code_3(self):
         self.daemon.write_config()
         for verb in ("pause", "resume", "kick"):
@@ -61,3 +92,16 @@ class Forwarding(EndToEnd):
         self.assertEqual(held.returncode, 0)
         self.assertEqual(json.loads(held.stdout)["verdict"], "hold_lane")
         self.assertEqual(self.verb("explain", "42").returncode, 2)
+
+    def test_explain_says_what_the_table_of_the_manual_says(self):
+        self.daemon.write_config()
+        with open(os.path.join(os.path.dirname(__file__), "../../docs/forwarding.md"), encoding="utf-8") as file:
+            table = dict(re.findall(r"^\| (.*?) \| (.*) \|$", file.read(), re.MULTILINE)[2:])
+        self.assertEqual(list(table), list(ROWS))
+        for row, (words, *calls) in ROWS.items():
+            for arguments in calls:
+                with self.subTest(arguments):
+                    result = self.verb("explain", *arguments)
+                    self.assertEqual(result.returncode, 0, result.stderr)
+                    for word in words:
+                        self.assertIn(word, " ".join(result.stdout.decode().split()), table[row])

@@ -222,6 +222,39 @@ class Hostile(TlsTest):
         self.assert_drained(server)
 
 
+class ServerName(TlsTest):
+    """A balancer that serves many hosts takes the certificate and the service from the name in the handshake (SNI)."""
+
+    def names_seen(self, hosts, endpoint_host, **tls):
+        context = tls_context(self.authority.issue("server", hosts=hosts))
+        names = []
+        context.sni_callback = lambda secure, name, _: names.append(name)
+        server = RawServer(context)
+        server.act = server.deliver_and_close
+        self.addCleanup(server.kill)
+        self.done = self.sent
+        self.point_at(server, endpoint=f"https://{endpoint_host}:{server.port}", tls={"ca_file": self.authority.ca_file, **tls})
+        for _ in range(2):  # also where the second handshake resumes the session of the first
+            self.send_one()
+            self.daemon.wait_until_drained()
+        self.assert_drained(server)
+        self.assertEqual([handshake[1] for handshake in server.handshakes], [False, True])
+        return names
+
+    def test_the_endpoint_s_host_where_it_is_a_name(self):
+        self.assertEqual(self.names_seen(("localhost",), "localhost"), ["localhost"] * 2)
+
+    def test_no_address(self):
+        """RFC 6066 has names only; servers that are strict refuse an address."""
+        self.assertEqual(self.names_seen(("127.0.0.1",), "127.0.0.1"), [None] * 2)
+
+    def test_the_server_name_where_it_is_set(self):
+        for host in ("localhost", "127.0.0.1"):
+            with self.subTest(host):
+                self.assertEqual(self.names_seen(("cloud.plant.test",), host, server_name="cloud.plant.test"),
+                                 ["cloud.plant.test"] * 2)
+
+
 class ClientCertificates(TlsTest):
     def test_a_server_that_wants_one_gets_it_and_a_changed_one_after_a_reload(self):
         server = self.serve(client_ca=self.authority.ca_file)

@@ -228,7 +228,8 @@ void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) 
   Connection& connection = connections.at(id);
   const Request request = connection.requests.front();
   connection.requests.pop_front();
-  const bool was_reused = std::exchange(connection.answered_before, true);
+  const bool was_reused = connection.answered_before;
+  connection.answered_before |= result.has_value();
   const bool was_behind_the_last = connection.last_answer_came;
   const TimePoint now = loop.now();
   pump_later();
@@ -259,9 +260,9 @@ void Forwarder::Impl::on_answer(ConnectionId id, Result<http::Response> result) 
     last_status = result->status;
     totals.request_durations.add(now - request.permit.sent_at);
   }
-  const Outcome outcome =
-      result ? classify(*result, {.retry_after_max = config.retry.retry_after_max, .now = options.wall_clock()})
-             : classify(result.error());
+  const AnswerRules rules{
+      .retry_after_max = config.retry.retry_after_max, .now = options.wall_clock(), .secret = token};
+  const Outcome outcome = result ? classify(*result, rules) : classify(result.error());
   if (outcome.failure != FailureClass::none) ++totals.failures[static_cast<std::size_t>(outcome.failure)];
   apply(request, outcome, now);
 }
@@ -319,7 +320,8 @@ void Forwarder::Impl::hold_or_retry(const InFlight& message, const Outcome& outc
     const Duration age = options.wall_clock() - from_unix_ms(head.accepted_ms);
     if (std::min(lane_held, age) >= config.not_found_hold) {
       Outcome given_up = outcome;
-      given_up.text = "the twin did not exist for " + to_human(config.not_found_hold) + ": " + outcome.text;
+      given_up.text = (outcome.failure == FailureClass::twin ? "the twin did not exist for " : "held for ") +
+                      to_human(config.not_found_hold) + ": " + outcome.text;
       given_up.text = printable(given_up.text, kAnswerTextBytesMax);
       leave(message, Finished::How::quarantined, given_up);
       return;

@@ -5,7 +5,7 @@
 namespace twinspool::forward {
 
 LaneNotes::LaneNotes(Spool& spool) : spool_(spool) {
-  for (const LaneNote& old : spool.lane_notes_at_start()) old_[old.twin] = old.state == "held" ? old.since_ms : 0;
+  for (const auto& [twin, old] : spool.lane_notes()) old_[twin] = old.state == "held" ? old.since_ms : 0;
 }
 
 void LaneNotes::write(TwinNumber twin, const Lanes::Wait& wait, const Lanes::Waiting& waiting, const Clocks& clocks) {

@@ -1,5 +1,6 @@
-// What the store keeps about lanes that wait: for operators (view `lanes`), and for the next process, which learns from
-// it how long a twin was held before. Loop thread. Notes are best effort, written with the next commit.
+// What the store keeps about lanes that wait: for operators (view `lanes`), and for the next forwarder, of this process
+// after a reload or of another one, which learns from it how long a twin was held before. Loop thread. Notes are best
+// effort, written with the next commit.
 #pragma once
 
 #include <cstdint>
@@ -22,19 +23,19 @@ class LaneNotes {
   explicit LaneNotes(Spool& spool);  // which outlives it
 
   void write(TwinNumber twin, const Lanes::Wait& wait, const Lanes::Waiting& waiting, const Clocks& clocks);
-  void delivered(TwinNumber twin);  // ends the note of an earlier process
+  void delivered(TwinNumber twin);  // ends the note of an earlier forwarder
   void ended(const std::vector<TwinNumber>& twins);
-  void nothing_waits();  // ends all notes of earlier processes
+  void nothing_waits();  // ends all notes of earlier forwarders
 
-  // How long an earlier process held the lane. A note from a time before the clock was set, or from the future, counts
-  // as new.
+  // How long an earlier forwarder held the lane. A note from a time before the clock was set, or from the future,
+  // counts as new.
   Duration held_before(TwinNumber twin, WallTime wall) const;
 
  private:
   void end(TwinNumber twin);
 
   Spool& spool_;
-  std::unordered_map<TwinNumber, std::int64_t> old_;  // twin → since_ms, of an earlier process; 0: not held
+  std::unordered_map<TwinNumber, std::int64_t> old_;  // twin → since_ms, of an earlier forwarder; 0: not held
 };
 
 }  // namespace twinspool::forward

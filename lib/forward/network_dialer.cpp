@@ -6,6 +6,7 @@
 #include "forward/endpoint_url.h"
 #include "forward/proxy_tunnel.h"
 #include "tls/tls_stream.h"
+#include "util/secret_file.h"
 
 namespace twinspool::forward {
 
@@ -14,6 +15,11 @@ namespace {
 Result<tls::Context> tls_context(const TlsConfig& config) {
   if (config.min_version != "1.2" && config.min_version != "1.3") {
     return fail(Errc::invalid, "tls.min_version '" + config.min_version + "': accepted are 1.2 and 1.3");
+  }
+  if (!config.key_file.empty()) {  // OpenSSL reads it whatever its mode
+    constexpr std::size_t kKeyBytesMax = 64 * 1024;
+    const auto key = read_secret_file("forward.tls.key_file", config.key_file, kKeyBytesMax);
+    if (!key) return tl::unexpected<Error>(key.error());
   }
   return tls::Context::client({
       .ca_file = config.ca_file,
@@ -58,7 +64,7 @@ class NetworkDialer::Attempt final : public net::Pending {
     go_on(Step::connect);
     addresses_ = std::move(*found);
     dialer_.progress_.addresses = addresses_;
-    const auto first = static_cast<std::ptrdiff_t>(dialer_.bad_handshakes_ % addresses_.size());
+    const auto first = static_cast<std::ptrdiff_t>(dialer_.bad_dials_ % addresses_.size());
     std::rotate(addresses_.begin(), addresses_.begin() + first, addresses_.end());
     connect_next();
   }
@@ -75,7 +81,12 @@ class NetworkDialer::Attempt final : public net::Pending {
     connecting_.push_back(net::connect_tcp(
         dialer_.loop_, addresses_[index],
         [this, index](Result<std::unique_ptr<net::Stream>> connected) { on_connected(index, std::move(connected)); }));
-    if (connecting_.size() < addresses_.size()) next_address_at_.set_after(kNextAddressAfter);
+    if (connecting_.size() < addresses_.size()) next_address_at_.set_after(patience());
+  }
+
+  // So that each address has its turn before the deadline.
+  Duration patience() const {
+    return std::min(kNextAddressAfter, dialer_.connect_timeout_ / static_cast<int>(addresses_.size() + 1));
   }
 
   void on_connected(std::size_t index, Result<std::unique_ptr<net::Stream>> connected) {
@@ -103,7 +114,7 @@ class NetworkDialer::Attempt final : public net::Pending {
                         [this](Result<std::unique_ptr<net::Stream>> tunnel) {
                           retire(std::move(step_));
                           if (tunnel) return shake_hands(std::move(*tunnel));
-                          ++dialer_.bad_handshakes_;
+                          ++dialer_.bad_dials_;
                           end(std::move(tunnel));
                         });
   }
@@ -114,7 +125,7 @@ class NetworkDialer::Attempt final : public net::Pending {
                              [this](Result<std::unique_ptr<net::Stream>> encrypted) {
                                retire(std::move(step_));
                                if (encrypted) return end(std::move(encrypted));
-                               ++dialer_.bad_handshakes_;
+                               ++dialer_.bad_dials_;
                                end(handshake_failure(std::move(encrypted.error())));
                              });
   }
@@ -137,15 +148,16 @@ class NetworkDialer::Attempt final : public net::Pending {
       case Step::look_up:
         return end(advised({Errc::timeout, "the look-up of '" + hop_host() + "'" + late}, "check this gateway's DNS"));
       case Step::connect:
+        ++dialer_.bad_dials_;
         return end(advised({Errc::timeout, "connecting to " + hop() + " (" + tried() + ")" + late}, path_advice()));
       case Step::tunnel:
-        ++dialer_.bad_handshakes_;
+        ++dialer_.bad_dials_;
         return end(advised(
             {Errc::timeout, "the answer of the proxy " + proxy()->shown() + " to CONNECT " + target_authority() + late},
             "check that it is an HTTP proxy and that it reaches that host"));
       case Step::handshake:
       case Step::done:
-        ++dialer_.bad_handshakes_;
+        ++dialer_.bad_dials_;
         return end(
             advised({Errc::timeout, "the TLS handshake with " + host() + through_proxy() + late}, path_advice()));
     }

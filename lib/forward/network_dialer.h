@@ -5,9 +5,10 @@
 // Through a proxy the addresses are the proxy's, and the proxy looks the host up.
 //
 // The addresses are tried in the resolver's order. The next one is begun when the one before failed or has not answered
-// for kNextAddressAfter, and the first connection that stands is taken: an address from which nothing comes back, as
-// that of a broken IPv6 route, does not use up the deadline, dial after dial. After a handshake that failed, the next
-// dial begins with another address.
+// for kNextAddressAfter, or for less where so many would not all have their turn before the deadline. The first
+// connection that stands is taken: an address from which nothing comes back, as that of a broken IPv6 route, does not
+// use up the deadline, dial after dial. After a handshake or a whole dial that failed, the next dial begins with
+// another address.
 #pragma once
 
 #include <functional>
@@ -66,7 +67,7 @@ class NetworkDialer final : public Dialer {
   std::optional<tls::Context> context_;  // nullopt: plain
   const Duration connect_timeout_;
   const LookUp look_up_;
-  std::size_t bad_handshakes_ = 0;
+  std::size_t bad_dials_ = 0;
   DialProgress progress_;
 };
 

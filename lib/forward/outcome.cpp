@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <optional>
 
+#include "forward/secrets.h"
 #include "util/json.h"
 #include "util/utf8.h"
 
@@ -107,24 +108,26 @@ Duration retry_after(const http::Headers& headers, const AnswerRules& rules) {
 
 namespace {
 
-void describe(const http::Response& answer, Outcome& outcome) {
-  if (const auto code = answer.headers.get("x-ms-error-code"))
-    outcome.code = printable(trimmed(*code), kAnswerCodeBytesMax);
+void describe(const http::Response& answer, std::string_view secret, Outcome& outcome) {
+  const auto shown = [secret](std::string_view text, std::size_t bytes_max) {
+    return printable(without_secrets(std::string(trimmed(text)), {std::string(secret)}), bytes_max);
+  };
+  if (const auto code = answer.headers.get("x-ms-error-code")) outcome.code = shown(*code, kAnswerCodeBytesMax);
   if (is_page(answer)) {
     outcome.text = "an HTML page, which the cloud never sends: a proxy or a captive portal answered";
     return;
   }
   if (const auto document = json::Document::parse(answer.body)) {
-    if (outcome.code.empty()) outcome.code = printable(document->value("error.code").value_or(""), kAnswerCodeBytesMax);
+    if (outcome.code.empty()) outcome.code = shown(document->value("error.code").value_or(""), kAnswerCodeBytesMax);
     auto text = document->value("error.message");
     if (!text) text = document->value("message");  // the shape of a 401
-    if (text) outcome.text = printable(trimmed(*text), kAnswerTextBytesMax);
+    if (text) outcome.text = shown(*text, kAnswerTextBytesMax);
   } else {
-    outcome.text = printable(trimmed(answer.body), kBodyShownBytesMax);
+    outcome.text = shown(answer.body, kBodyShownBytesMax);
   }
   if (!outcome.text.empty()) return;
   if (answer.status >= 300 && answer.status < 400) {
-    outcome.text = "redirects to " + printable(answer.headers.get("location").value_or("nowhere"), kBodyShownBytesMax);
+    outcome.text = "redirects to " + shown(answer.headers.get("location").value_or("nowhere"), kBodyShownBytesMax);
   } else {
     outcome.text = http::reason_phrase(answer.status);
   }
@@ -154,9 +157,10 @@ Judgement judge(int status, bool page, const std::string& code) {
     // A page means that whoever stands before the service could not reach it: that is not about one twin.
     return {page ? Verdict::pause_endpoint : Verdict::retry_lane, FailureClass::service};
   }
-  // What the way in finds too long is this message's, whoever says it, and however: the next one may be shorter.
-  if (status == 414 || status == 431) return {Verdict::quarantine, FailureClass::message};
   if (page) return hold_endpoint;
+  // Too long for the way in is this message, or the token, which all have in common. So the message keeps its time, and
+  // the other twins flow where they can.
+  if (status == 414 || status == 431) return {Verdict::hold_lane, FailureClass::message};
   if (status >= 200 && status < 300) return delivered;
   switch (status) {
     case 400:
@@ -231,7 +235,7 @@ Outcome classify(const http::Response& answer, const AnswerRules& rules) {
   Outcome outcome;
   outcome.status = answer.status;
   if (answer.status == 204) return outcome;  // nearly all of them
-  describe(answer, outcome);
+  describe(answer, rules.secret, outcome);
   const Judgement judgement = judge(answer.status, is_page(answer), outcome.code);
   outcome.verdict = judgement.verdict;
   outcome.failure = judgement.failure;

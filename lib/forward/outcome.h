@@ -54,7 +54,8 @@ struct Outcome {
 
 struct AnswerRules {
   Duration retry_after_max = std::chrono::hours(1);
-  WallTime now{};  // for a Retry-After date where the answer has no Date of its own
+  WallTime now{};             // for a Retry-After date where the answer has no Date of its own
+  std::string_view secret{};  // what was sent and must not come back in a text: the token
 };
 
 Outcome classify(const http::Response& answer, const AnswerRules& rules);

@@ -46,7 +46,6 @@ class Ramp {
     return over() ? kUnlimited : static_cast<std::size_t>(tokens_);
   }
   void sent() { tokens_ -= 1; }
-  void withdrawn() { tokens_ += 1; }
   TimePoint next() const {  // when allowance() is above zero, at the latest
     const double steps = std::max(1 - tokens_, 0.0) / per_step();
     return now_ + std::chrono::duration_cast<Duration>(steps * std::chrono::duration<double, Duration::period>(step_)) +

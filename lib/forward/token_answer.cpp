@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "forward/form.h"
+#include "forward/secrets.h"
 #include "util/json.h"
 
 namespace twinspool::forward {
@@ -186,21 +187,6 @@ class AnswerReader {
 
 TokenResult read_token_answer(const http::Response& answer, const TokenAnswerRules& rules) {
   return AnswerReader(answer, rules).read();
-}
-
-std::string without_secrets(std::string text, const std::vector<std::string>& secrets) {
-  const auto replace = [&text](const std::string& secret) {
-    if (secret.empty()) return;
-    for (auto at = text.find(secret); at != std::string::npos; at = text.find(secret, at)) {
-      text.replace(at, secret.size(), "[secret]");
-      at += std::string_view("[secret]").size();
-    }
-  };
-  for (const std::string& secret : secrets) {
-    replace(secret);
-    replace(form_encoded(secret));
-  }
-  return text;
 }
 
 }  // namespace twinspool::forward

@@ -39,8 +39,4 @@ struct TokenAnswerRules {
 
 TokenResult read_token_answer(const http::Response& answer, const TokenAnswerRules& rules);
 
-// `text` with every occurrence of each secret, as it is and as a form has it, replaced: a peer may send back what it
-// was sent.
-std::string without_secrets(std::string text, const std::vector<std::string>& secrets);
-
 }  // namespace twinspool::forward

@@ -24,7 +24,9 @@ ExitCode carry_out(const std::string& admin_socket, const char* target, std::str
     return kFailed;
   }
   std::fputs(json ? (response->body + "\n").c_str() : render_recalled(*recalled, done).c_str(), stdout);
-  return recalled->value("stopped").value_or("").empty() ? kDone : kFailed;
+  const bool all_done =
+      recalled->value("stopped").value_or("").empty() && recalled->value("unknown").value_or("0") == "0";
+  return all_done ? kDone : kFailed;
 }
 
 std::string body_of(const QuarantineOptions& options) {

@@ -20,12 +20,12 @@ ThreadedSpool::ThreadedSpool(net::EventLoop& loop, const StoreConfig& config, Wr
     : threaded_(writer == Writer::thread),
       committer_(std::move(committer)),
       pacing_(config.commit_delay),
-      notes_at_start_(std::move(notes)),
       stats_(committer_->stats()),
       waker_(loop, [this] { drain_reports(); }),
       drain_(loop, [this] { drain_reports(); }),
       hand_over_(loop, [this] { hand_over(); }),
       later_(loop, [this] { run_later(); }) {
+  for (LaneNote& note : notes) notes_.insert_or_assign(note.twin, std::move(note));
   if (threaded_) thread_ = std::thread([this] { run(); });
 }
 
@@ -64,6 +64,10 @@ void ThreadedSpool::finish(Finished finished) {
 void ThreadedSpool::note_lane(LaneNote note) {
   if (closing_) return;
   const TwinNumber twin = note.twin;
+  if (note.state.empty())
+    notes_.erase(twin);
+  else
+    notes_.insert_or_assign(twin, note);
   turn_.notes.insert_or_assign(twin, std::move(note));
   hand_over_.post();
 }

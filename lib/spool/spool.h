@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -205,8 +206,8 @@ class Spool {
   // Refuses appends from now on (Refusal::shutting_down), commits what waits and what was finished, then `done`.
   virtual void flush_and_close(std::function<void()> done) = 0;
 
-  virtual const SpoolStats& stats() const = 0;  // as of the last commit the loop has heard of
-  virtual const std::vector<LaneNote>& lane_notes_at_start() const = 0;
+  virtual const SpoolStats& stats() const = 0;                           // as of the last commit the loop has heard of
+  virtual const std::map<TwinNumber, LaneNote>& lane_notes() const = 0;  // those of earlier processes, too
 
   // Writer::none only: one group commit of what waits now, its callbacks queued on the loop. False where nothing
   // waited.

@@ -90,7 +90,7 @@ class ThreadedSpool final : public Spool {
   void reconfigure(const StoreConfig& config) override;
   void flush_and_close(std::function<void()> done) override;
   const SpoolStats& stats() const override { return stats_; }
-  const std::vector<LaneNote>& lane_notes_at_start() const override { return notes_at_start_; }
+  const std::map<TwinNumber, LaneNote>& lane_notes() const override { return notes_; }
   bool commit_batch() override;
 
  private:
@@ -164,7 +164,7 @@ class ThreadedSpool final : public Spool {
   bool record_failed_ = false;    // the last try: only time makes the next
   std::vector<Report> reports_;
 
-  std::vector<LaneNote> notes_at_start_;  // the loop's, like all that follows
+  std::map<TwinNumber, LaneNote> notes_;  // the loop's, like all that follows
   SpoolStats stats_;
   Inbox turn_;
   std::size_t inbox_bytes_ = 0;

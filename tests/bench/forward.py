@@ -86,6 +86,52 @@ def forwarder(directory, seconds, port=PORT, **options):
     return json.loads(out.stdout)
 
 
+def through_the_daemon(directory, connections, twins=200, each=300):
+    """twinspoold itself, with its store, from a backlog: messages a second from its first delivery to the last."""
+    home = tempfile.mkdtemp(prefix="daemon-", dir=directory)
+    config = {"listen": [{"path": f"{home}/m.sock", "mode": "0600", "group": ""}],
+              "admin": {"path": f"{home}/a.sock", "mode": "0600", "group": ""}, "store": {"path": f"{home}/queue.db"},
+              "log": {"level": "error"}, "forward": {"endpoint": "", "connections": connections,
+                                                     "tls": {"ca_file": f"{directory}/cert.pem"}}}
+
+    def twinspool(*arguments, **options):
+        return subprocess.run([f"{BIN}/twinspool", "--config", f"{home}/c.yaml", *arguments], capture_output=True, text=True,
+                              check=False, **options)
+
+    def start():
+        with open(f"{home}/c.yaml", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        daemon = subprocess.Popen([f"{BIN}/twinspoold", "--config", f"{home}/c.yaml"])
+        while twinspool("status").returncode != 0:
+            if daemon.poll() is not None:
+                sys.exit("bench: the daemon did not start")
+            time.sleep(0.01)
+        return daemon
+
+    def delivered():
+        return json.loads(twinspool("status", "--json").stdout)["totals"]["delivered"]
+
+    daemon = start()
+    try:
+        filled = twinspool("bench", "--clients", str(twins), "--count", str(twins * each), "--size", "200", "--yes")
+        if filled.returncode != 0:
+            sys.exit(f"bench: cannot fill the queue: {filled.stderr}")
+        daemon.terminate()
+        daemon.wait()
+        config["forward"]["endpoint"] = f"https://localhost:{PORT}"
+        daemon = start()
+        while delivered() == 0:
+            pass
+        before, begun = delivered(), time.monotonic()
+        while (now := delivered()) < twins * each:
+            time.sleep(0.02)
+        return (now - before) / (time.monotonic() - begun)
+    finally:
+        daemon.kill()
+        daemon.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def median(runs, measure):
     return statistics.median(measure() for _ in range(runs))
 
@@ -99,7 +145,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="twinspool-bench-")
     os.chmod(directory, 0o755)
     nginx = relay = None
-    results = {"load_average": os.getloadavg(), "loopback": [], "round_trip_50_ms": []}
+    results = {"load_average": os.getloadavg(), "loopback": [], "daemon": [], "round_trip_50_ms": []}
     try:
         nginx = start_nginx(directory)
         print("loopback TLS, one nginx worker, 200-byte bodies, medians of", runs)
@@ -113,6 +159,10 @@ def main():
             print(f"{connections:11d} {theirs:9.0f} {h2:9.0f} {ours:9.0f} {ours / theirs:7.2f} {ours / h2:9.2f} {cpu:10.1f}", flush=True)
             results["loopback"].append({"connections": connections, "wrk": theirs, "h2load": h2, "ours": ours,
                                         "of_wrk": ours / theirs, "of_h2load": ours / h2, "cpu_us_per_message": cpu})
+        for connections in (8, 64):
+            ours = median(runs, lambda: through_the_daemon(directory, connections))
+            print(f"the daemon, from a backlog of 60,000 in its store, {connections} connections: {ours:.0f}/s", flush=True)
+            results["daemon"].append({"connections": connections, "per_second": ours})
         rows = [(forwarder(directory, seconds, connections=64, twins=99)["per_second"],
                  forwarder(directory, seconds, connections=64, twins=100, held=True)["per_second"]) for _ in range(runs)]
         alone, beside = (statistics.median(row[i] for row in rows) for i in (0, 1))

@@ -63,7 +63,7 @@ class Feed final : public Spool {
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()>) override { ENSURE(false); }
   const SpoolStats& stats() const override { return stats_; }
-  const std::vector<LaneNote>& lane_notes_at_start() const override { return notes_; }
+  const std::map<TwinNumber, LaneNote>& lane_notes() const override { return notes_; }
   bool commit_batch() override { return false; }
 
  private:
@@ -87,7 +87,7 @@ class Feed final : public Spool {
   std::vector<Message> fresh_;
   Sequence newest_ = 0;
   SpoolStats stats_;
-  std::vector<LaneNote> notes_;
+  std::map<TwinNumber, LaneNote> notes_;
   Committed committed_;
   net::Deferred end_of_turn_;
 };

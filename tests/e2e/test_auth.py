@@ -8,7 +8,9 @@ import subprocess
 import unittest
 import urllib.parse
 
+from certificates import Authority
 from harness import EndToEnd, call, wait_for
+from raw_server import RawServer, tls_context
 
 SECRET = "canary-s3cret~/+=&value"
 FEDERATED = "canary-federated.token-1"
@@ -338,6 +340,37 @@ class Auth(EndToEnd):
         self.write_secret("secret", SECRET)  # nothing else: no restart, no reload
         self.daemon.wait_until_drained()
         self.assertEqual(len(self.cloud.records()), 4)
+
+    def test_a_token_that_somebody_on_the_way_sends_back_is_not_shown(self):
+        self.use_client_secret()
+        authority = Authority(os.path.join(self.directory, "echo"), "echo")
+        both = os.path.join(self.directory, "both.pem")
+        with open(both, "w", encoding="ascii") as file:
+            for one in (self.cloud.ca_file, authority.ca_file):
+                with open(one, encoding="ascii") as ca:
+                    file.write(ca.read())
+        self.daemon.config["forward"]["tls"] = {"ca_file": both}
+        for status in (403, 400):
+            with self.subTest(status):
+                def echo(connection, head, _body, status=status):
+                    body = head.encode() if status == 403 else json.dumps({"error": {"code": "x", "message": head}}).encode()
+                    connection.sendall(b"HTTP/1.1 %d No\r\nContent-Length: %d\r\n\r\n" % (status, len(body)) + body)
+                    return True
+
+                server = RawServer(tls_context(authority.issue("server")), echo)
+                self.addCleanup(server.kill)
+                self.daemon.config["forward"]["endpoint"] = f"https://127.0.0.1:{server.port}"
+                self.daemon.start()
+                self.assert_accepted(self.daemon.send("pump"))
+                if status == 403:
+                    why = self.daemon.wait_for_status("the refusal", lambda s: "403" in s["upstream"]["why"])["upstream"]["why"]
+                    self.assertIn("Bearer [secret]", why)
+                else:
+                    self.daemon.wait_for_status("the quarantine", lambda s: s["totals"]["quarantined"] > 0)
+                    self.assertIn(b"Bearer [secret]", call(self.daemon.admin, "GET", "/quarantine").body)
+                self.assertTrue([head for head, _ in server.requests if "issued-token-" in head])
+                self.assert_no_secret_is_shown()
+                self.assertEqual(self.daemon.terminate(), 0)
 
     def test_a_secret_that_others_may_read_is_refused(self):
         self.use_client_secret()

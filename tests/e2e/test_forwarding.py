@@ -12,12 +12,13 @@ ROWS = {
     "404 with `DigitalTwinNotFound` or `ComponentNotFound`": (
         ("this twin", "lane is held and tried again", "forward.not_found_hold", "oldest message goes to the quarantine"),
         ["404", "DigitalTwinNotFound"], ["404", "ComponentNotFound"]),
+    "414, 431 without a page": (("this twin", "lane is held and tried again", "other twins flow"), ["414"], ["431"]),
     "401": (("token", "once at once, then with backoff", "everything", "waits"), ["401"]),
     "403, other 404, 3xx, 407, other 4xx, an HTML page": (
         ("somebody", "everything", "probed slowly", "nothing is dropped"), ["403"], ["404"], ["404", "SomethingElse"], ["301"],
-        ["302"], ["307"], ["407"], ["405"], ["409"], ["451"], ["200", "--html"], ["400", "--html"], ["404", "--html"]),
+        ["302"], ["307"], ["407"], ["405"], ["409"], ["451"], ["200", "--html"], ["400", "--html"], ["404", "--html"], ["431", "--html"]),
     "429, 503": (("everything waits as long as", "Retry-After", "a random while more", "probe"), ["429"], ["503"]),
-    "408, other 5xx": (("again", "other twins flow", "in a row", "this request"), ["408"], ["500"], ["501"], ["502"], ["504"]),
+    "408, other 5xx, without a page": (("again", "other twins flow", "in a row", "this request"), ["408"], ["500"], ["501"], ["502"], ["504"]),
     "no whole answer (reset, time-out, TLS, DNS)": ((),),  # it has no status to ask for
 }
 

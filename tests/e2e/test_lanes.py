@@ -3,6 +3,8 @@
 import collections
 import contextlib
 import json
+import signal
+import time
 
 from harness import EndToEnd, UnixConnection, call, target
 
@@ -66,6 +68,41 @@ class Lanes(EndToEnd):
         self.daemon.wait_until_drained()
         self.assertEqual(self.lanes()["lanes"], [])
         self.assertIn("no twin is held", self.command())
+
+    def reload(self):
+        before = self.daemon.log().count("config.reloaded")
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_for_status("the reload", lambda _: self.daemon.log().count("config.reloaded") > before)
+
+    def test_a_twin_that_flows_again_after_a_reload_is_not_noted_as_held(self):
+        self.cloud.missing("ghost")
+        self.assert_accepted(self.daemon.send("ghost"))
+        self.daemon.wait_for_status("the note", lambda _: self.daemon.sql("select state from lanes where twin = 'ghost'"))
+        self.reload()
+        self.cloud.appears("ghost")
+        self.cloud.faults("500", twin="sick", repeat=True)  # something still waits: an empty queue ends all notes
+        self.assert_accepted(self.daemon.send("sick"))
+        self.daemon.wait_for_status("the delivery", lambda s: s["totals"]["delivered"] == 1)
+        self.daemon.wait_for_status("the end of the note", lambda _: not [
+            row for row in self.daemon.sql("select twin, state from lanes") if row["twin"] == "ghost" and row["state"] == "held"])
+
+    def test_a_reload_does_not_begin_the_hold_anew(self):
+        self.daemon.terminate()
+        self.daemon.config["forward"]["not_found_hold"] = "4s"
+        self.daemon.start()
+        self.cloud.missing("ghost")
+        self.assert_accepted(self.daemon.send("ghost"))
+        self.wait_for_lanes(1, 0)
+        begun = time.monotonic()
+
+        def reloaded_until_given_up(status):
+            if status["totals"]["quarantined"] == 1:
+                return True
+            if time.monotonic() - begun < 60:
+                self.reload()  # each would have begun the hold anew, which then never ended
+            return False
+
+        self.daemon.wait_for_status("the quarantine", reloaded_until_given_up)
 
     def test_one_held_twin_among_a_hundred_holds_up_none_of_the_others(self):
         twins = [f"twin-{n}" for n in range(99)]

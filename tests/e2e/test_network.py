@@ -267,6 +267,15 @@ class Network(EndToEnd):
                     self.assertEqual(self.daemon.terminate(), 0)
                     self.heal()
 
+    def test_a_dead_address_leaves_time_for_the_next_within_a_short_time_limit(self):
+        server = self.serve(SIXTH)
+        self.names("127.0.0.1 localhost", f"{FIRST} {NAME}", f"{SIXTH} {NAME}")
+        self.on_input(f"ip daddr {FIRST} tcp dport {server.port} drop")
+        self.daemon.config["forward"]["connect_timeout"] = "800ms"
+        self.start(NAME, server.port)
+        self.send_one()
+        self.assert_drained(server)
+
     def test_an_address_that_changes_while_the_daemon_runs_is_looked_up_again(self):
         old = self.serve(FIRST)
         new = self.serve(SECOND, old.port)

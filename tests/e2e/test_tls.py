@@ -275,6 +275,23 @@ class ClientCertificates(TlsTest):
         self.assert_drained(server)
         self.assertEqual(server.handshakes[-1][2], "gateway-two")
 
+    def test_a_key_that_others_may_read_is_refused_at_the_start_and_by_a_reload(self):
+        server = self.serve(client_ca=self.authority.ca_file)
+        client = self.authority.issue("client", hosts=("gateway",), common_name="gateway-one")
+        self.point_at(server, tls={"ca_file": self.authority.ca_file, "cert_file": client.cert_file, "key_file": client.key_file})
+        self.send_one()
+        self.assert_drained(server)
+        os.chmod(client.key_file, 0o644)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_for_log("config.refused")
+        self.assertIn(f"chmod o= {client.key_file}", self.daemon.log())
+        self.send_one()
+        self.assert_drained(server)  # as before
+        self.daemon.terminate()
+        self.daemon.spawn("--config", self.daemon.config_path)
+        self.assertNotEqual(self.daemon.wait(), 0)
+        self.assertIn(f"forward.tls.key_file {client.key_file}: others than its owner and group may use it", self.daemon.log())
+
     def test_a_changed_authority_file_is_taken_up_on_reload_and_a_broken_one_changes_nothing(self):
         other = Authority(os.path.join(self.directory, "other"), "other")
         server = self.serve(other.issue("server"))

@@ -536,16 +536,16 @@ TEST_CASE_METHOD(Fixture, "the time that a lane was held before a restart counts
     since_ms = 5000;
     quarantined = false;
   }
-  spool.notes_at_start.push_back(
-      {.twin = spool.number_of("ghost"), .state = "held", .since_ms = since_ms, .error_code = {}});
+  spool.note_lane({.twin = spool.number_of("ghost"), .state = "held", .since_ms = since_ms, .error_code = {}});
   start();
   CHECK(stats().quarantined == (quarantined ? 1 : 0));
 }
 
 TEST_CASE_METHOD(Fixture, "a note of an earlier process ends with a delivery, or with the queue",
                  "[forward][forwarder]") {
-  spool.notes_at_start.push_back({.twin = spool.number_of("pump"), .state = "held", .error_code = {}});
-  spool.notes_at_start.push_back({.twin = spool.number_of("gone"), .state = "retrying", .error_code = {}});
+  spool.note_lane({.twin = spool.number_of("pump"), .state = "held", .error_code = {}});
+  spool.note_lane({.twin = spool.number_of("gone"), .state = "retrying", .error_code = {}});
+  spool.notes.clear();
   spool.add("pump", "1");
   start();
   REQUIRE(spool.notes.size() == 2);

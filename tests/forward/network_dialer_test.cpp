@@ -220,6 +220,30 @@ TEST_CASE_METHOD(Fixture, "an address from which nothing comes back does not use
   CHECK(greeting() == "hello two");
 }
 
+TEST_CASE_METHOD(Fixture, "a short deadline is shared by the addresses", "[forward][dialer]") {
+  config.connect_timeout = 600ms;
+  const BlackHole hole(loop);
+  TlsServer server(loop, "two");
+  addresses = {address("127.0.0.1", hole.port()), address("127.0.0.1", server.port())};
+  begin();
+  run_turns(loop, 20);
+  loop.advance(200ms);
+  CHECK(greeting() == "hello two");
+}
+
+TEST_CASE_METHOD(Fixture, "after a dial that only found silence the next one begins elsewhere", "[forward][dialer]") {
+  const BlackHole first(loop);
+  TlsServer server(loop, "two");
+  addresses = {address("127.0.0.1", first.port())};
+  begin();
+  run_turns(loop, 20);
+  loop.advance(10s);
+  CHECK(failure().code == Errc::timeout);
+  addresses.push_back(address("127.0.0.1", server.port()));
+  begin();
+  CHECK(greeting() == "hello two");  // without a wait
+}
+
 TEST_CASE_METHOD(Fixture, "addresses that all swallow end at the deadline, and are named", "[forward][dialer]") {
   const BlackHole first(loop);
   const BlackHole second(loop);

@@ -31,20 +31,21 @@ TEST_CASE("every status of the answer table leads to its verdict", "[forward][ou
     FailureClass failure;
   };
   const Row rows[] = {
-      {200, Verdict::delivered, FailureClass::none},           {202, Verdict::delivered, FailureClass::none},
-      {204, Verdict::delivered, FailureClass::none},           {400, Verdict::quarantine, FailureClass::message},
-      {413, Verdict::quarantine, FailureClass::message},       {415, Verdict::quarantine, FailureClass::message},
-      {422, Verdict::quarantine, FailureClass::message},       {401, Verdict::renew_token, FailureClass::token},
-      {403, Verdict::hold_endpoint, FailureClass::endpoint},   {404, Verdict::hold_endpoint, FailureClass::endpoint},
-      {407, Verdict::hold_endpoint, FailureClass::endpoint},   {301, Verdict::hold_endpoint, FailureClass::endpoint},
-      {302, Verdict::hold_endpoint, FailureClass::endpoint},   {304, Verdict::hold_endpoint, FailureClass::endpoint},
-      {308, Verdict::hold_endpoint, FailureClass::endpoint},   {402, Verdict::hold_endpoint, FailureClass::endpoint},
-      {405, Verdict::hold_endpoint, FailureClass::endpoint},   {406, Verdict::hold_endpoint, FailureClass::endpoint},
-      {409, Verdict::hold_endpoint, FailureClass::endpoint},   {410, Verdict::hold_endpoint, FailureClass::endpoint},
-      {431, Verdict::quarantine, FailureClass::message},       {408, Verdict::retry_lane, FailureClass::service},
-      {429, Verdict::pause_endpoint, FailureClass::throttled}, {500, Verdict::retry_lane, FailureClass::service},
-      {502, Verdict::retry_lane, FailureClass::service},       {503, Verdict::pause_endpoint, FailureClass::service},
-      {504, Verdict::retry_lane, FailureClass::service},       {599, Verdict::retry_lane, FailureClass::service},
+      {200, Verdict::delivered, FailureClass::none},         {202, Verdict::delivered, FailureClass::none},
+      {204, Verdict::delivered, FailureClass::none},         {400, Verdict::quarantine, FailureClass::message},
+      {413, Verdict::quarantine, FailureClass::message},     {415, Verdict::quarantine, FailureClass::message},
+      {422, Verdict::quarantine, FailureClass::message},     {401, Verdict::renew_token, FailureClass::token},
+      {403, Verdict::hold_endpoint, FailureClass::endpoint}, {404, Verdict::hold_endpoint, FailureClass::endpoint},
+      {407, Verdict::hold_endpoint, FailureClass::endpoint}, {301, Verdict::hold_endpoint, FailureClass::endpoint},
+      {302, Verdict::hold_endpoint, FailureClass::endpoint}, {304, Verdict::hold_endpoint, FailureClass::endpoint},
+      {308, Verdict::hold_endpoint, FailureClass::endpoint}, {402, Verdict::hold_endpoint, FailureClass::endpoint},
+      {405, Verdict::hold_endpoint, FailureClass::endpoint}, {406, Verdict::hold_endpoint, FailureClass::endpoint},
+      {409, Verdict::hold_endpoint, FailureClass::endpoint}, {410, Verdict::hold_endpoint, FailureClass::endpoint},
+      {431, Verdict::hold_lane, FailureClass::message},      {414, Verdict::hold_lane, FailureClass::message},
+      {408, Verdict::retry_lane, FailureClass::service},     {429, Verdict::pause_endpoint, FailureClass::throttled},
+      {500, Verdict::retry_lane, FailureClass::service},     {502, Verdict::retry_lane, FailureClass::service},
+      {503, Verdict::pause_endpoint, FailureClass::service}, {504, Verdict::retry_lane, FailureClass::service},
+      {599, Verdict::retry_lane, FailureClass::service},
   };
   for (const Row& row : rows) {
     const Outcome outcome = classify(answer(row.status));
@@ -54,6 +55,32 @@ TEST_CASE("every status of the answer table leads to its verdict", "[forward][ou
     CHECK(outcome.status == row.status);
     if (row.failure != FailureClass::none) CHECK_FALSE(outcome.text.empty());
   }
+}
+
+TEST_CASE("what is too long is held by its twin, and a page says nothing of the message", "[forward][outcome]") {
+  for (const int status : {414, 431}) {
+    http::Response page = answer(status);
+    page.headers.add("Content-Type", "text/html");
+    page.body = "<html>too large</html>";
+    CHECK(classify(page).verdict == Verdict::hold_endpoint);
+  }
+}
+
+TEST_CASE("a token that the peer sends back is not shown, whole or in part", "[forward][outcome]") {
+  const std::string token(900, 't');
+  const AnswerRules rules{.secret = token};
+  http::Response text = answer(403);
+  text.body = "you sent Authorization: Bearer " + token + " to us";
+  CHECK(classify(text, rules).text == "you sent Authorization: Bearer [secret] to us");
+  http::Response document = answer(400);
+  document.headers.add("x-ms-error-code", token);
+  document.body = R"({"error":{"code":"x","message":")" + std::string(700, 'm') + token + R"("}})";
+  const Outcome outcome = classify(document, rules);
+  CHECK(outcome.code == "[secret]");
+  CHECK(outcome.text.find("ttt") == std::string::npos);
+  http::Response redirect = answer(302);
+  redirect.headers.add("Location", "https://portal/?t=" + token);
+  CHECK(classify(redirect, rules).text.find("ttt") == std::string::npos);
 }
 
 TEST_CASE("a missing twin holds its lane only where the cloud itself says so", "[forward][outcome]") {

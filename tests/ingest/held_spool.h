@@ -56,13 +56,13 @@ class HeldSpool final : public Spool {
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()>) override {}
   const SpoolStats& stats() const override { return stats_; }
-  const std::vector<LaneNote>& lane_notes_at_start() const override { return notes_; }
+  const std::map<TwinNumber, LaneNote>& lane_notes() const override { return notes_; }
   bool commit_batch() override { return false; }
 
  private:
   std::deque<Appended> waiting_;
   SpoolStats stats_;
-  std::vector<LaneNote> notes_;
+  std::map<TwinNumber, LaneNote> notes_;
 };
 
 }  // namespace twinspool

@@ -369,16 +369,18 @@ TEST_CASE("lane notes survive and end", "[spool]") {
       {.twin = pump, .state = "retrying", .since_ms = 1, .retry_at_ms = 2, .status = 500, .error_code = "x"});
   store.spool->note_lane(
       {.twin = pump, .state = "held", .since_ms = 3, .retry_at_ms = 4, .status = 404, .error_code = "y"});
+  CHECK(store.spool->lane_notes().at(pump).state == "held");  // for whoever delivers next in this process
   store.commit();
   store.crash();
-  REQUIRE(store.spool->lane_notes_at_start().size() == 1);
-  const LaneNote& note = store.spool->lane_notes_at_start()[0];
+  REQUIRE(store.spool->lane_notes().size() == 1);
+  const LaneNote note = store.spool->lane_notes().at(pump);
   CHECK(note.state == "held");
   CHECK(note.retry_at_ms == 4);
   CHECK(note.error_code == "y");
   store.spool->note_lane({.twin = pump});
+  CHECK(store.spool->lane_notes().empty());
   store.reopen();
-  CHECK(store.spool->lane_notes_at_start().empty());
+  CHECK(store.spool->lane_notes().empty());
 }
 
 TEST_CASE("the trace is trimmed when its rows are older than the window", "[spool]") {

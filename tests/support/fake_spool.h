@@ -62,7 +62,7 @@ class FakeSpool final : public Spool {
   std::size_t rows() const { return rows_.size(); }
   std::vector<Finished> finished;
   std::vector<LaneNote> notes;
-  std::vector<LaneNote> notes_at_start;
+  std::map<TwinNumber, LaneNote> noted;  // as the spool has them now
   std::size_t reads = 0;
   bool reads_fail = false;
   bool commits_by_itself = true;  // after each finish()
@@ -79,7 +79,13 @@ class FakeSpool final : public Spool {
     update_stats();
     if (commits_by_itself) loop_.post([this] { commit(); });
   }
-  void note_lane(LaneNote note) override { notes.push_back(std::move(note)); }
+  void note_lane(LaneNote note) override {
+    if (note.state.empty())
+      noted.erase(note.twin);
+    else
+      noted.insert_or_assign(note.twin, note);
+    notes.push_back(std::move(note));
+  }
   void recall(Recall, std::function<void(Result<Recalled>)>) override {}
   void find_recent(Telemetry, std::function<void(Sequence)>) override {}
   void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) override {
@@ -94,7 +100,7 @@ class FakeSpool final : public Spool {
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()> done) override { loop_.post(std::move(done)); }
   const SpoolStats& stats() const override { return stats_; }
-  const std::vector<LaneNote>& lane_notes_at_start() const override { return notes_at_start; }
+  const std::map<TwinNumber, LaneNote>& lane_notes() const override { return noted; }
   bool commit_batch() override { return false; }
 
  private:

@@ -25,15 +25,15 @@ std::string History::json(TimePoint now, std::uint64_t after) const {
   json::Writer out;
   out.begin_object().key("columns").begin_array();
   for (const char* name :
-       {"number", "seconds_ago", "queued", "oldest_age_seconds", "accepted", "delivered", "quarantined", "dropped"})
+       {"number", "ms_ago", "queued", "oldest_age_seconds", "accepted", "delivered", "quarantined", "dropped"})
     out.string(name);
   out.end_array().key("rows").begin_array();
   for (const Sample& sample : samples_) {
     if (sample.number <= after) continue;
-    const auto seconds_ago = static_cast<std::uint64_t>((now - sample.at) / std::chrono::seconds(1));
+    const auto ms_ago = static_cast<std::uint64_t>(to_ms(now - sample.at));
     out.begin_array();
-    for (const std::uint64_t number : {sample.number, seconds_ago, sample.queued, sample.oldest_age_seconds,
-                                       sample.accepted, sample.delivered, sample.quarantined, sample.dropped})
+    for (const std::uint64_t number : {sample.number, ms_ago, sample.queued, sample.oldest_age_seconds, sample.accepted,
+                                       sample.delivered, sample.quarantined, sample.dropped})
       out.integer(static_cast<std::int64_t>(number));
     out.end_array();
   }

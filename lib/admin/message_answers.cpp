@@ -51,7 +51,7 @@ std::string whereabouts_json(const Whereabouts& found) {
   return out.take();
 }
 
-std::string quarantine_json(const std::vector<Quarantined>& all) {
+std::string quarantine_json(const std::vector<Quarantined>& all, bool bodies) {
   json::Writer out;
   out.begin_object().key("messages").begin_array();
   for (const Quarantined& one : all) {
@@ -65,7 +65,8 @@ std::string quarantine_json(const std::vector<Quarantined>& all) {
     out.key("quarantined_at").string(time_text(one.quarantined_ms));
     out.key("status").integer(one.status).key("reason").string(one.reason);
     out.key("error_code").string(one.error_code).key("error_message").string(one.error_message);
-    out.key("attempts").integer(one.attempts).key("body").string(message.body);
+    out.key("attempts").integer(one.attempts);
+    if (bodies) out.key("body").string(message.body);
     put_back_marks(out, one.replay_of, one.retry_of);
     out.end_object();
   }

@@ -15,7 +15,7 @@
 namespace twinspool::admin {
 
 std::string whereabouts_json(const Whereabouts& found);
-std::string quarantine_json(const std::vector<Quarantined>& all);  // bodies as text, byte for byte
+std::string quarantine_json(const std::vector<Quarantined>& all, bool bodies = true);  // as text, byte for byte
 std::string recalled_json(const Recalled& recalled, bool dry_run);
 std::string snapshot_json(const Snapshot& snapshot);
 http::Response failure_response(const Error& error);  // of a look-up, a recall or a snapshot

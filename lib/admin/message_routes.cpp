@@ -81,12 +81,13 @@ void MessageRoutes::quarantine(const http::Request& request, const Respond& resp
   const auto after = number_of(query_value(request, "after").value_or("0"));
   const auto limit = number_of(query_value(request, "limit").value_or("100"));
   if (!after || !limit || *limit == 0)
-    return respond(bad_request("GET /quarantine takes ?after=SEQUENCE and &limit=N, whole numbers"));
+    return respond(bad_request("GET /quarantine takes ?after=SEQUENCE and &limit=N, whole numbers, and &bodies=0"));
+  const bool bodies = query_value(request, "bodies") != "0";
   const std::size_t count = std::min<std::size_t>(*limit, kQuarantinedListedMax);
   look_ups_.ask<std::vector<Quarantined>>(
       [after = *after, count](sqlite::Database& database) { return list_quarantined(database, after, count); },
-      [respond](const Result<std::vector<Quarantined>>& all) {
-        respond(all ? json_response(200, quarantine_json(*all)) : failure_response(all.error()));
+      [respond, bodies](const Result<std::vector<Quarantined>>& all) {
+        respond(all ? json_response(200, quarantine_json(*all, bodies)) : failure_response(all.error()));
       });
 }
 

@@ -1,6 +1,6 @@
 // The admin routes about single messages, those that wait and those that left:
 //   GET  /messages?twin=&message_id=[&component=]  what became of a message
-//   GET  /quarantine[?after=N][&limit=N]           what the quarantine holds
+//   GET  /quarantine[?after=N][&limit=N][&bodies=0]  what the quarantine holds
 //   POST /quarantine/retry, /quarantine/purge      {"sequences":[..]} or {"all":true}
 //   POST /replay    {"twin" or "all":true,"since","until","dry_run"}  since, until: RFC 3339 or a duration back from
 //   now POST /snapshot  {"file"}                       a copy of the queue, by the daemon

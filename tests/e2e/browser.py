@@ -86,6 +86,12 @@ class Browser:
         found = self.call("POST", "/element", using="css selector", value=selector)
         self.call("POST", f"/element/{found[ELEMENT]}/click")
 
+    def question(self):
+        """What the page asks; answered with yes."""
+        text = self.call("GET", "/alert/text")
+        self.call("POST", "/alert/accept")
+        return text
+
     def complaints(self):
         """What the browser's console has: errors of scripts, refusals by the page's policy, failed requests."""
         return [entry["message"] for entry in self.call("POST", "/se/log", type="browser")]

@@ -97,8 +97,8 @@ class Page(EndToEnd):
         self.assertIn("1 message:", browser.text("#quarantine-summary"))
         self.assertIn("400", browser.text("#quarantine"))
         browser.click("#quarantine summary")
+        browser.wait_for_text("#quarantine pre", "<img src=x")  # as text
         self.assertIn("refused-1", browser.text("#quarantine pre"))
-        self.assertIn("<img src=x", browser.text("#quarantine pre"))  # as text
         wait_for("a line in each chart", lambda: browser.count("#depth polyline[points*=' ']") and
                  browser.count("#rates polyline.first") and browser.count("#age polyline"))
         self.keep(browser, "socket-light")
@@ -106,9 +106,43 @@ class Page(EndToEnd):
         browser.click("#quarantine button")
         browser.wait_for_text("#quarantine-summary", "Empty.")
         self.assertEqual(browser.count("#quarantine table"), 0)
+        self.assertEqual(browser.text("#retried"), "1 message put back into the queue.")
         wait_for("the retried message", lambda: [r for r in self.cloud.records() if r["message_id"] == "refused-1"])
         self.assertNotEqual(browser.run("return document.title"), "hacked")
         self.assertEqual(browser.complaints(), [])
+
+    def test_all_of_the_quarantine_goes_back_after_a_question_and_it_says_what_did_not(self):
+        self.daemon.config["store"]["max_messages"] = 3
+        self.daemon.start()
+        self.cloud.faults("400,400,400")
+        for n in range(3):
+            self.daemon.send(f"valve-{n}", message_id=f"refused-{n}")
+            self.daemon.wait_for_status("a quarantined message", lambda s, n=n: s["totals"]["quarantined"] == n + 1)
+        call(self.daemon.admin, "POST", "/pause")
+        self.daemon.send("pump", message_id="waits-1")
+        browser = self.browser()
+        browser.open(self.through_a_tunnel())
+        browser.wait_for_text("#state", "paused")
+        browser.wait_for_text("#quarantine-summary", "3 messages:")
+        browser.click("#quarantine > button")
+        self.assertEqual(browser.question(), "Send all 3 messages again?")
+        browser.wait_for_text("#retried", "2 messages put back into the queue; stopped early: ")
+        browser.wait_for_text("#quarantine-summary", "1 message:")
+        self.assertEqual(browser.count("#quarantine tbody tr"), 1)
+        self.assertEqual(browser.complaints(), [])
+
+    def test_what_cannot_be_read_does_not_hide_the_rest(self):
+        self.daemon.start()
+        self.daemon.send("pump", message_id="delivered-1")
+        browser = self.browser()
+        browser.call("POST", "/goog/cdp/execute", cmd="Network.enable", params={})
+        browser.call("POST", "/goog/cdp/execute", cmd="Network.setBlockedURLs", params={"urls": ["*/lanes*", "*/history*"]})
+        browser.open(self.through_a_tunnel())
+        browser.wait_for_text("#lanes-summary", "Not read: ")
+        browser.wait_for_text("#depth", "Not read: ")
+        browser.wait_for_text("#figures", "of 1 accepted")
+        browser.wait_for_text("#quarantine-summary", "Empty.")
+        self.assertTrue(browser.run("return document.getElementById('lost').hidden"))
 
     def test_admin_http_shows_it_for_reading(self):
         url = self.by_tcp()
@@ -133,7 +167,8 @@ class Page(EndToEnd):
             browser.wait_for_text("#quarantine", "valve")
             browser.wait_for_text("#lanes", "boiler")
             self.assertEqual(browser.run("return [document.documentElement.scrollWidth, window.innerWidth]"), [360, 360])
-            self.assertEqual(browser.run("return matchMedia('(prefers-color-scheme: dark)').matches"), dark)
+            back = browser.run("return getComputedStyle(document.body).backgroundColor")
+            self.assertEqual(back, "rgb(20, 23, 27)" if dark else "rgb(246, 247, 249)")
             self.keep(browser, "phone-" + ("dark" if dark else "light"))
 
     def test_it_says_when_the_daemon_is_gone_and_goes_on_when_it_is_back(self):
@@ -144,10 +179,12 @@ class Page(EndToEnd):
         browser.wait_for_text("#figures", "of 1 accepted")
         self.daemon.kill()
         browser.wait_for_text("#lost", "No answer from twinspoold")
+        drawn = browser.run("return lastHour.rows.length")
         self.daemon.start()
         self.daemon.send("pump", message_id="after-1")
         browser.wait_for_text("#figures", "of 2 accepted")
         wait_for("the alarm to go", lambda: browser.run("return document.getElementById('lost').hidden"))
+        wait_for("the curves to go on", lambda: browser.run("return lastHour.rows.length") > drawn)
 
     def test_a_page_of_another_site_gets_nothing(self):
         url = self.by_tcp()

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -92,8 +94,10 @@ void write_totals(Exposition& out, const Facts& facts) {
 
 void write_ingest(Exposition& out, const Facts& facts) {
   out.family("ingest_requests_total", "counter", "Requests of applications, by the status they were answered with.");
-  if (!facts.ingest.answers.contains(204)) out.labelled("ingest_requests_total", "code", "204", 0);
-  for (const auto& [code, count] : facts.ingest.answers)
+  // From 0 on, or the first one would be no rise to whoever looks at rates.
+  std::map<int, std::uint64_t> answers{{204, 0}, {400, 0}, {403, 0}, {413, 0}, {429, 0}, {503, 0}, {507, 0}};
+  for (const auto& [code, count] : facts.ingest.answers) answers[code] = count;
+  for (const auto& [code, count] : answers)
     out.labelled("ingest_requests_total", "code", fmt::format("{}", code), count);
   out.histogram("ingest_commit_duration_seconds", "How long commits took, syncs included.",
                 facts.spool.commit_durations);

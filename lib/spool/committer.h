@@ -74,11 +74,11 @@ class Committer {
   Sequence find_recent(const Telemetry& message);
   Result<ReadResult> read(const ReadRequest& request);
   void checkpoint_if_due();  // between commits, after their answers
-  // What goes on behind, a slice a call: recovery, and giving back space. After every commit, and at due_ms() of the
-  // uptime; INT64_MAX: nothing to do now.
-  enum class Background : std::uint8_t { none, recovering, imported };  // imported: rows came in before those read
+  // What goes on behind, a slice a call: recovery, giving back space, and now and then a look at the disk. After every
+  // commit, and at due_ms() of the uptime; INT64_MAX: nothing to do now.
+  enum class Background : std::uint8_t { none, looked, recovering, imported };  // imported: rows came before those read
   Background work();
-  std::int64_t due_ms() const { return std::min(recovery_.due_ms(), gives_back_at_ms_); }
+  std::int64_t due_ms() const { return std::min({recovery_.due_ms(), gives_back_at_ms_, looks_at_ms()}); }
   std::int64_t uptime_ms() const { return clocks_.uptime_ms(); }
   bool reads_wait() const { return recovery_.importing(); }  // rows are missing that must go first
   Result<void> acknowledge();                                // an operator knows of what stats().degraded says
@@ -102,6 +102,7 @@ class Committer {
   void plan_giving_back(bool more);
   Moment now();
   void look_at_disk(bool at_once = false);
+  std::int64_t looks_at_ms() const;  // also where nothing comes in: others may fill the disk
 
   Result<void> try_commit(Work& work, const Moment& at, Outcome& outcome);
   Result<void> write_append(Append& append, const Moment& at, Outcome& outcome);

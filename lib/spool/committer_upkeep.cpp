@@ -13,6 +13,7 @@ constexpr std::uint32_t kPagesGivenBack = 256;  // 1 MiB a slice
 constexpr std::uint32_t kFreePagesKept = 256;   // for what comes in next
 constexpr std::uint32_t kFreePagesKeptIdle = 4096;
 constexpr std::int64_t kIdleMs = 250;
+constexpr std::int64_t kLookEveryMs = 30'000;
 constexpr std::uint32_t kCheckpointPages = 1000;   // more makes the worst commit slower, fewer the wear higher
 constexpr std::size_t kTrimmedPerCommitMin = 256;  // and twice what is recorded: the trace always shrinks to its time
 
@@ -23,7 +24,9 @@ Committer::Background Committer::work() {
   if (recovery_.due_ms() > clocks_.uptime_ms()) {
     if (gives_back_at_ms_ <= clocks_.uptime_ms() || gate_.closed_by_disk())
       plan_giving_back(trim_kept_for_space() || give_back_space());
-    return Background::none;
+    if (looks_at_ms() > clocks_.uptime_ms()) return Background::none;
+    look_at_disk(true);
+    return Background::looked;
   }
   const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), disk_.seen().clock_synced};
   const Recovery::Did did = recovery_.work(store_, at);
@@ -52,6 +55,8 @@ void Committer::look_at_disk(bool at_once) {
   if (looked && *looked && fault_.empty() && !disk_.seen().files_are_there)
     set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
 }
+
+std::int64_t Committer::looks_at_ms() const { return closed_ ? INT64_MAX : disk_.seen_at_ms() + kLookEveryMs; }
 
 Result<void> Committer::trim(const Moment& at) {
   const std::size_t rows_max = kTrimmedPerCommitMin + 2 * departures_written_;

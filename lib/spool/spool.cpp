@@ -64,6 +64,8 @@ void ThreadedSpool::finish(Finished finished) {
 void ThreadedSpool::note_lane(LaneNote note) {
   if (closing_) return;
   const TwinNumber twin = note.twin;
+  const auto known = notes_.find(twin);
+  if (note.state != (known == notes_.end() ? "" : known->second.state)) turn_.lanes_changed = true;
   if (note.state.empty())
     notes_.erase(twin);
   else
@@ -169,6 +171,7 @@ void ThreadedSpool::hand_over() {
     std::move(turn_.recalls.begin(), turn_.recalls.end(), std::back_inserter(inbox_.recalls));
     std::move(turn_.finds.begin(), turn_.finds.end(), std::back_inserter(inbox_.finds));
     for (auto& [twin, note] : turn_.notes) inbox_.notes.insert_or_assign(twin, std::move(note));
+    if (turn_.lanes_changed && note_at_ == kNever) note_at_ = now + kRecordWithin;
     if (turn_.config) inbox_.config = std::move(turn_.config);
     inbox_.close |= turn_.close;
     turn_ = Inbox{};

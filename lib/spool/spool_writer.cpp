@@ -49,7 +49,7 @@ TimePoint ThreadedSpool::due_at() const {
   const TimePoint appends_at = appends_due_at();
   const std::size_t unrecorded = committer_->unrecorded() + inbox_.finished.size();
   if (unrecorded >= kRecordFrom && !record_failed_) return kNow;
-  return std::min({appends_at, record_at_, expire_at_, background_at()});
+  return std::min({appends_at, record_at_, note_at_, expire_at_, background_at()});
 }
 
 // The committer counts by the uptime.
@@ -84,9 +84,10 @@ ThreadedSpool::Round ThreadedSpool::take(TimePoint now) {
   // With Writer::none nothing waits for the time: what is over it goes now.
   round.expire = now == kNever ? committer_->expires_in() == Duration::zero() : expire_at_ <= now;
   if (unrecorded == 0 && record_at_ <= now) record_at_ = kNever;  // after a fault, or it would be due for ever
-  if (!round.appends.empty() || round.record || inbox_.close || now == kNever) {
+  if (!round.appends.empty() || round.record || inbox_.close || note_at_ <= now) {  // also with Writer::none
     for (auto& [twin, note] : inbox_.notes) round.notes.push_back(std::move(note));
     inbox_.notes.clear();
+    note_at_ = kNever;
   }
   // The last round leaves nothing behind, unless recording fails: then the messages are sent again after the restart.
   round.close = inbox_.close && inbox_.appends.empty() && (unrecorded <= kCommitMessagesMax || record_failed_);

@@ -18,7 +18,7 @@
 namespace twinspool {
 
 constexpr std::size_t kRecordFrom = 64;                      // finished messages: recorded when so many wait,
-constexpr Duration kRecordWithin = std::chrono::seconds(1);  // or one has waited so long
+constexpr Duration kRecordWithin = std::chrono::seconds(1);  // or one has waited so long; lanes that changed, too
 
 class ThreadedSpool final : public Spool {
   using AppendDone = std::function<void(AppendAnswer)>;
@@ -50,6 +50,7 @@ class ThreadedSpool final : public Spool {
     std::deque<Append> appends;
     std::vector<Finished> finished;
     std::map<TwinNumber, LaneNote> notes;  // only the newest of a lane matters
+    bool lanes_changed = false;            // and not just when one is tried again
     std::vector<Read> reads;
     std::vector<std::function<void(Result<void>)>> acknowledges;
     std::vector<Recalling> recalls;
@@ -161,6 +162,7 @@ class ThreadedSpool final : public Spool {
   Inbox inbox_;
   TimePoint first_append_{};      // when the oldest of inbox_.appends came
   TimePoint record_at_ = kNever;  // finished messages wait to be recorded
+  TimePoint note_at_ = kNever;    // a lane is held, fails or flows that did not before
   bool record_failed_ = false;    // the last try: only time makes the next
   std::vector<Report> reports_;
 

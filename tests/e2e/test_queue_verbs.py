@@ -1,11 +1,25 @@
 """twinspool list, show, tail, export and import with the real programs."""
 
+import itertools
 import json
 import os
 import signal
+import sqlite3
 import subprocess
+import sys
 
 from harness import BIN, Daemon, EndToEnd, wait_for
+
+ROUND_TRIP = int(os.environ.get("TWINSPOOL_ROUND_TRIP", "20000"))
+MEMORY_MAX_KIB = 64 << 10
+# Linux counts the memory of the process that starts a program as the program's, so a small one does.
+WITH_PEAK = """
+import os, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, usage = os.wait4(pid, 0)
+print(usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 class QueueVerbs(EndToEnd):
@@ -33,12 +47,13 @@ class QueueVerbs(EndToEnd):
         self.addCleanup(tail.kill)
         return tail
 
-    def second_daemon(self):
+    def second_daemon(self, **store):
         """Beside the first, in a directory of its own; it collects only."""
         directory = os.path.join(self.directory, "2")
         os.mkdir(directory)
         daemon = Daemon(directory, self.cloud)
         daemon.config["forward"] = {"endpoint": ""}
+        daemon.config["store"].update(store)
         self.processes.append(daemon)
         return daemon.start()
 
@@ -135,6 +150,52 @@ class QueueVerbs(EndToEnd):
         for column in ("twin", "component", "message_id", "source_time", "body", "sequence"):
             statement = f"select {column} as it from queue order by sequence"
             self.assertEqual(second.sql(statement), self.daemon.sql(statement), column)
+
+    def peak_of(self, daemon, *arguments):
+        """The verb's peak resident memory in KiB."""
+        command = [os.path.join(BIN, "twinspool"), "--config", daemon.config_path, *arguments]
+        result = subprocess.run([sys.executable, "-c", WITH_PEAK, *command], stdin=subprocess.DEVNULL, capture_output=True,
+                                text=True, timeout=1200, check=False)
+        self.assertEqual(result.returncode, 0, (arguments, result.stdout, result.stderr))
+        return int(result.stdout.splitlines()[-1])
+
+    def test_many_messages_come_back_byte_for_byte_in_little_memory(self):
+        lines, first, second = (os.path.join(self.directory, name) for name in ("lines", "first", "second"))
+        with open(lines, "w", encoding="utf-8") as file:
+            for n in range(ROUND_TRIP):
+                message = {"twin": f"pump {n % 97}", "messageId": f"id-{n}", "telemetry": {"n": n, "text": "ä" * (n % 150)}}
+                if n % 3 == 0:
+                    message.update({"component": "motor", "sourceTime": f"2026-01-01T00:00:{n % 60:02}.5Z"})
+                if n % 5 == 0:
+                    message.update({"traceparent": f"00-{n:032x}-00f067aa0ba902b7-01", "tracestate": f"n={n}"})
+                file.write(json.dumps(message, ensure_ascii=n % 2 == 0) + "\n")
+        self.cloud.down()
+        self.daemon.config["store"]["max_size"] = 0
+        self.daemon.start()
+        copy = self.second_daemon(max_size=0)
+        peaks = [self.peak_of(self.daemon, "import", lines), self.peak_of(self.daemon, "export", first),
+                 self.peak_of(copy, "import", first), self.peak_of(copy, "export", second)]
+        self.assertEqual(self.daemon.status()["queue"]["messages"], ROUND_TRIP)
+        with open(first, "rb") as one, open(second, "rb") as other:
+            while block := one.read(1 << 20):
+                self.assertEqual(block, other.read(len(block)))
+            self.assertEqual(other.read(1), b"")
+        # Whatever the queue shows of a message but when and by which socket it came here.
+        columns = [row["name"] for row in self.daemon.sql("select name from pragma_table_info('queue')")]
+        compared = [name for name in columns if name not in ("accepted_at", "age", "socket")]
+        self.assertEqual(len(compared), len(columns) - 3)
+        with sqlite3.connect(f"file:{self.daemon.database}?mode=ro", uri=True) as ours, \
+                sqlite3.connect(f"file:{copy.database}?mode=ro", uri=True) as theirs:
+            statement = f"select {', '.join(compared)} from queue order by sequence"
+            found = 0
+            for row, again in itertools.zip_longest(ours.execute(statement), theirs.execute(statement)):
+                self.assertEqual(row, again)
+                found += 1
+        self.assertEqual(found, ROUND_TRIP)
+        if "address" not in os.environ.get("TWINSPOOL_SANITIZE", ""):  # which keeps what was freed
+            self.assertLess(max(peaks), MEMORY_MAX_KIB, peaks)
+        if "TWINSPOOL_ROUND_TRIP" in os.environ:
+            print(f"{ROUND_TRIP} messages; KiB at the peak of import, export, import, export: {peaks}")
 
     def test_a_damaged_message_is_left_out_of_an_export_and_that_is_said(self):
         self.fill(3)

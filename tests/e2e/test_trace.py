@@ -76,6 +76,57 @@ class Trace(EndToEnd):
         self.done("receipt", "pump", "other", code=1)
         self.assertEqual(json.loads(self.done("receipt", "pump", "id-1", "--json")), delivered)
 
+    def assert_receipt(self, message_id, state, text, code=0, **wanted):
+        """As people read it, as JSON, by its exit code, and as the admin socket has it."""
+        said = self.done("receipt", "pump", message_id, code=code)
+        self.assertRegex(said, text)
+        self.assertEqual(len(said.splitlines()), 2 if state == "quarantined" else 1, said)
+        shown = json.loads(self.done("receipt", "pump", message_id, "--json", code=code))
+        self.assertEqual(shown, self.receipt("pump", message_id))
+        self.assertEqual({key: shown.get(key) for key in wanted}, wanted)
+        self.assertEqual(shown["state"], state)
+        for key in ("accepted_at", "at"):
+            if key in shown:
+                self.assertIn(shown[key], said)
+
+    def test_a_receipt_tells_every_end_that_a_message_may_have(self):
+        time = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ"
+        self.daemon.config["store"].update({"max_messages": 3, "when_full": "drop_oldest", "max_age": "1h"})
+        self.daemon.start()
+        self.assert_accepted(self.daemon.send("pump", message_id="taken"))
+        self.daemon.wait_until_drained()
+        self.refused_message("refused")
+        self.cloud.down()
+        for message_id in ("first", "second", "third", "fourth", "fifth"):  # one of which may be under way, and stays
+            self.assert_accepted(self.daemon.send("pump", message_id=message_id))
+        self.daemon.wait_for_status("what had no room", lambda s: s["totals"]["dropped"] == 2 and s["queue"]["messages"] == 3)
+        dropped = [row["message_id"] for row in self.daemon.sql("select message_id from trace where outcome = 'dropped'")]
+        waiting = [row["message_id"] for row in self.daemon.sql("select message_id from queue order by sequence")]
+        self.assertEqual(sorted(dropped + waiting), ["fifth", "first", "fourth", "second", "third"])
+        ends = [("taken", "delivered", rf"^delivered: sequence 1, accepted {time}, delivered {time}, HTTP 204\n$",
+                 {"sequence": 1, "status": 204}),
+                ("refused", "quarantined",
+                 rf"^quarantined: sequence 2, accepted {time}, quarantined {time}, HTTP 400\n  refused: \w+ ",
+                 {"sequence": 2, "status": 400, "reason": "refused"}),
+                (dropped[0], "dropped", rf"^dropped: sequence \d+, accepted {time}, dropped {time}\n$", {})]
+        queued = (waiting[-1], "queued", rf"^queued: sequence 7, since {time}\n$", {"sequence": 7})
+        for message_id, state, text, wanted in [*ends, queued]:
+            self.assert_receipt(message_id, state, text, **wanted)
+        self.assert_receipt("other", "unknown", r"^unknown: never accepted, or it left longer ago than ", code=1)
+
+        # Those that wait are two hours older.
+        self.assertEqual(self.daemon.terminate(), 0)
+        with sqlite3.connect(self.daemon.database) as database:
+            database.execute("UPDATE messages SET uptime_ms = uptime_ms - 7200000, accepted_ms = accepted_ms - 7200000")
+        database.close()
+        self.daemon.start()
+        status = self.daemon.wait_for_status("what was too old", lambda s: s["queue"]["messages"] == 0)
+        self.assert_reconciled(status)
+        ends.append((waiting[-1], "expired", rf"^expired: sequence 7, accepted {time}, expired {time}\n$", {"sequence": 7}))
+        for message_id, state, text, wanted in ends:
+            self.assert_receipt(message_id, state, text, **wanted)
+        self.assertEqual(len(self.cloud.records()), 1)
+
     def test_the_quarantine_is_listed_exported_retried_and_purged(self):
         self.daemon.start()
         self.refused_message("bad-1")

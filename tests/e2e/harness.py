@@ -79,12 +79,13 @@ class Process:
         self.log_path = os.path.join(directory, program + ".log")
         self.process = None
         self.environment = {}  # beside the test's own
+        self.wrapper = []  # a command that becomes the program which follows it
 
     def spawn(self, *arguments):
         with open(self.log_path, "ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(
-                [os.path.join(BIN, self.program), *arguments],
+                [*self.wrapper, os.path.join(BIN, self.program), *arguments],
                 cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, **self.environment})
 

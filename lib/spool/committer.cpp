@@ -69,6 +69,7 @@ Result<void> Committer::use_store() {
   known_.use_key(store_->digest_key());
   wal_pages_copied_ = 0;
   look_at_disk(true);
+  looked_ms_ = clocks_.uptime_ms();
   note_oldest();
   return sources_.find_numbers(*store_);
 }

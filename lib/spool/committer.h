@@ -142,7 +142,8 @@ class Committer {
   std::string fault_;
   std::int64_t fault_since_ms_ = 0;
   bool closed_ = false;
-  std::int64_t worked_ms_ = 0;                 // uptime of the last commit
+  std::int64_t worked_ms_ = 0;                 // uptime of the last commit,
+  std::int64_t looked_ms_ = 0;                 // and of the last look at the disk that was told though nothing came in
   std::int64_t gives_back_at_ms_ = INT64_MAX;  // uptime; INT64_MAX: there is no space to give back
   std::uint32_t wal_pages_copied_ = 0;
   bool disk_full_noted_ = false;  // in the log: once until an append is stored again

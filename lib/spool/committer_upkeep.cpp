@@ -26,6 +26,7 @@ Committer::Background Committer::work() {
       plan_giving_back(trim_kept_for_space() || give_back_space());
     if (looks_at_ms() > clocks_.uptime_ms()) return Background::none;
     look_at_disk(true);
+    looked_ms_ = clocks_.uptime_ms();
     return Background::looked;
   }
   const Moment at{clocks_.wall_ms(), store_->opened().boot, clocks_.uptime_ms(), disk_.seen().clock_synced};
@@ -56,7 +57,7 @@ void Committer::look_at_disk(bool at_once) {
     set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
 }
 
-std::int64_t Committer::looks_at_ms() const { return closed_ ? INT64_MAX : disk_.seen_at_ms() + kLookEveryMs; }
+std::int64_t Committer::looks_at_ms() const { return closed_ ? INT64_MAX : looked_ms_ + kLookEveryMs; }
 
 Result<void> Committer::trim(const Moment& at) {
   const std::size_t rows_max = kTrimmedPerCommitMin + 2 * departures_written_;

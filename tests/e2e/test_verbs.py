@@ -186,7 +186,8 @@ class Verbs(EndToEnd):
 
     def all_are_done(self, *options):
         self.start()
-        for path, arguments in DONE.items():
+        for path in sorted(DONE, key=lambda path: path == ("doctor",)):  # last: a twin that is held is a broken step
+            arguments = DONE[path]
             if path == ("drain",):
                 self.cloud.appears("unborn")
                 self.assertEqual(self.daemon.command("kick").returncode, 0)

@@ -140,7 +140,10 @@ class Import {
   }
 
   bool wait(Duration time, const std::string& why) {
-    if (!why.empty() && why != waits_for_) std::fprintf(stderr, "twinspool: waiting, because %s\n", why.c_str());
+    if (!why.empty() && why != waits_for_) {
+      progress_.wipe();
+      std::fprintf(stderr, "twinspool: waiting, because %s\n", why.c_str());
+    }
     waits_for_ = why;
     if (interrupt_.wait(time)) return true;
     why_ = "interrupted";
@@ -154,6 +157,7 @@ class Import {
   }
 
   ExitCode end(ExitCode code) {
+    progress_.wipe();
     const std::uint64_t next = std::max(stored_through_ + 1, options_.from_line);
     if (options_.json) {
       json::Writer out;

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <utility>
 
 namespace twinspool::ops {
 
@@ -61,8 +62,8 @@ bool Screen::draw(const std::string& frame) {
 
 ProgressLine::ProgressLine() : columns_(terminal_size(STDERR_FILENO).columns) {}
 
-ProgressLine::~ProgressLine() {
-  if (shown_) std::fputs("\r\033[K", stderr);
+void ProgressLine::wipe() {
+  if (std::exchange(shown_, false)) std::fputs("\r\033[K", stderr);
 }
 
 void ProgressLine::show(const std::string& text) {

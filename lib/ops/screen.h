@@ -33,9 +33,10 @@ class Screen {
 class ProgressLine {
  public:
   ProgressLine();
-  ~ProgressLine();  // wipes it
+  ~ProgressLine() { wipe(); }
   ProgressLine(ProgressLine&&) = delete;
   void show(const std::string& text);
+  void wipe();  // before anything else is written
 
  private:
   std::size_t columns_ = 0;

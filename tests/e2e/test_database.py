@@ -4,7 +4,7 @@ import stat
 import subprocess
 import threading
 
-from harness import EndToEnd
+from harness import EndToEnd, UnixConnection, target
 
 
 class Database(EndToEnd):
@@ -66,6 +66,45 @@ class Database(EndToEnd):
             reader.join()
         self.assertEqual(failures, [])
         self.assertEqual(self.daemon.sql("select count(*) as n from queue")[0]["n"], 200)
+
+    def test_every_view_is_readable_under_load_and_the_summary_always_adds_up(self):
+        self.daemon.config["store"].update({"max_messages": 60, "when_full": "drop_oldest", "keep_delivered": "1h"})
+        self.daemon.start()
+        over, accepted = threading.Event(), []
+
+        def send(worker):
+            connection = UnixConnection(self.daemon.socket)
+            n = 0
+            while not over.is_set():
+                n += 1
+                answer = connection.call("POST", target(f"twin-{worker}"), b'{"n": 1}',
+                                         {"Content-Type": "application/json", "Message-Id": f"{worker}-{n}"})
+                if answer.status == 204:
+                    accepted.append(1)
+            connection.close()
+
+        senders = [threading.Thread(target=send, args=(worker,)) for worker in range(8)]
+        for sender in senders:
+            sender.start()
+        try:
+            for turn in range(6):  # queued, delivered, refused, dropped, and again
+                (self.cloud.down, self.cloud.up)[turn % 2]()
+                self.cloud.faults("400", repeat=turn % 3 == 0)
+                before = len(accepted)
+                self.daemon.wait_for_status("more of the load", lambda _, before=before: len(accepted) > before + 40)
+                for view in ("queue", "lanes", "quarantine", "delivered", "kept", "sources"):
+                    self.daemon.sql(f"select * from {view} limit 50")
+                row = self.daemon.sql("select * from summary")[0]
+                self.assertEqual(row["accepted"], row["queued_messages"] + row["delivered"] + row["quarantined"] + row["dropped"],
+                                 row)
+                # One statement sees one moment: the rows are as many as the figure says.
+                counted = self.daemon.sql("select (select count(*) from queue) as rows, queued_messages as figure from summary")
+                self.assertEqual(counted[0]["rows"], counted[0]["figure"])
+        finally:
+            over.set()
+            for sender in senders:
+                sender.join()
+        self.assertGreaterEqual(self.daemon.status()["totals"]["accepted"], len(accepted))
 
     def test_the_queue_is_readable_while_running_after_a_stop_and_after_a_kill(self):
         self.daemon.start()

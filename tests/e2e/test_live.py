@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import unittest
+import uuid
 
 from harness import BIN, EndToEnd, wait_for
 
@@ -157,6 +158,46 @@ class OnAScreen(LiveCase):
             terminal.wait_for("ended with 0")
             self.assertEqual(terminal.state(), "0 1")
             terminal.close()
+
+    def test_an_import_and_an_export_draw_how_far_they_are_and_wipe_it(self):
+        self.daemon.config["forward"]["endpoint"] = ""
+        self.daemon.start()
+        lines = os.path.join(self.directory, "lines")
+        os.mkfifo(lines)  # so that the import is not over before it is looked at
+        terminal = self.terminal(f"import {lines} --batch 1")
+        with open(lines, "w", encoding="ascii") as feed:
+            def feed_until(text):
+                def fed():
+                    for _ in range(20):
+                        feed.write('{"twin":"pump","messageId":"%s","telemetry":{"n":1}}\n' % uuid.uuid4())
+                    feed.flush()
+                    return text in terminal.screen()
+
+                wait_for(f"{text!r} on the screen", fed)
+
+            feed_until("import ")
+            self.assertRegex(terminal.screen(), r"line \d+, \d+ new, 0 known")
+        screen = terminal.wait_for("ended with 0")
+        self.assertNotRegex(screen, r"line \d+, \d+ new")  # the report is another text
+
+    def test_the_status_of_a_daemon_in_every_trouble_fits_24_lines(self):
+        self.daemon.config["store"].update({"max_messages": 3})
+        self.fill(3)
+        self.cloud.up()
+        self.cloud.faults("400")
+        self.daemon.wait_for_status("room, and a quarantined message", lambda s: s["quarantine"]["messages"] == 1)
+        self.daemon.wait_until_drained()
+        self.cloud.missing("ghost")
+        for twin in ("ghost", "ghost", "ghost"):
+            self.assert_accepted(self.daemon.send(twin))
+        self.assertEqual(self.daemon.send("pump-9").status, 507)
+        self.daemon.wait_for_status("a held twin", lambda s: s["lanes"]["held"] == 1)
+        self.cloud.down()
+        text = self.daemon.command("status").stdout.decode()
+        self.assertLessEqual(len(text.splitlines()), 24, text)
+        self.assertLessEqual(max(len(line) for line in text.splitlines()), 80, text)
+        for label in ("State", "Queue", "Oldest", "Forecast", "Quarantine", "Upstream", "Twins", "Disk", "Clock"):
+            self.assertRegex(text, rf"(?m)^{label}")
 
     def test_without_utf8_only_ascii_is_drawn(self):
         self.fill()

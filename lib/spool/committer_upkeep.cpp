@@ -13,7 +13,7 @@ constexpr std::uint32_t kPagesGivenBack = 256;  // 1 MiB a slice
 constexpr std::uint32_t kFreePagesKept = 256;   // for what comes in next
 constexpr std::uint32_t kFreePagesKeptIdle = 4096;
 constexpr std::int64_t kIdleMs = 250;
-constexpr std::int64_t kLookEveryMs = 30'000;
+constexpr std::int64_t kToldEveryMs = 30'000;      // what the disk looks like, also where nothing comes in
 constexpr std::uint32_t kCheckpointPages = 1000;   // more makes the worst commit slower, fewer the wear higher
 constexpr std::size_t kTrimmedPerCommitMin = 256;  // and twice what is recorded: the trace always shrinks to its time
 
@@ -57,7 +57,7 @@ void Committer::look_at_disk(bool at_once) {
     set_fault({Errc::storage, "its files were removed or replaced while they were in use"});
 }
 
-std::int64_t Committer::looks_at_ms() const { return closed_ ? INT64_MAX : looked_ms_ + kLookEveryMs; }
+std::int64_t Committer::looks_at_ms() const { return closed_ ? INT64_MAX : looked_ms_ + kToldEveryMs; }
 
 Result<void> Committer::trim(const Moment& at) {
   const std::size_t rows_max = kTrimmedPerCommitMin + 2 * departures_written_;

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <filesystem>
 
+#include "spool/columns.h"
 #include "spool/schema.h"
 #include "spool/table_reader.h"
 #include "util/log.h"
@@ -72,16 +73,6 @@ Result<void> copy_small_tables(sqlite::Database& database, Salvage& salvage) {
     }
   }
   return {};
-}
-
-std::string hexadecimal(const DigestKey& key) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : key) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
 }
 
 bool is_key(const std::string& text) {

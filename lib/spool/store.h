@@ -63,7 +63,6 @@ class Store {
   const DigestKey& digest_key() const { return digest_key_; }
   void count_duplicate() { ++figures_.duplicates; }  // persisted with the next commit; a rollback forgets it
 
-  Waiting waiting(SourceNumber source) const { return figures_.waiting(source); }
   Result<SourceNumber> number_of_source(
       const std::string& name);  // a new one gets a number; between begin() and commit()
 

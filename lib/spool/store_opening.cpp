@@ -11,16 +11,6 @@
 namespace twinspool {
 namespace {
 
-std::string hexadecimal(const DigestKey& key) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : key) {
-    text += kDigits[byte >> 4];
-    text += kDigits[byte & 15];
-  }
-  return text;
-}
-
 std::optional<DigestKey> key_of(std::string_view text) {
   DigestKey key{};
   if (text.size() != 2 * key.size()) return std::nullopt;

@@ -195,5 +195,6 @@ class Page(EndToEnd):
             return fetch(arguments[0] + 'status').then(() => 'read', () => 'refused')""", url)
         self.assertEqual(refused, "refused")
         self.assertEqual(call(self.daemon.admin, "GET", "/", headers={"Host": "evil.example"}).status, 403)
+        self.assertEqual(call(self.daemon.admin, "GET", "/history?after=x").status, 400)
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=30) as page:
             self.assertIn("frame-ancestors 'none'", page.headers["Content-Security-Policy"])

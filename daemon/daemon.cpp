@@ -29,6 +29,7 @@
 #include "spool/spool.h"
 #include "util/json.h"
 #include "util/log.h"
+#include "watchdog.h"
 
 namespace twinspool {
 
@@ -91,6 +92,7 @@ class Process {
   http::Response delivery_answer(const std::string& message);
   admin::Facts facts();
   void watch_rates();
+  void tell_status();
   admin::LaneFacts lane_facts(std::size_t most);
   forward::Forwarder::Stats between_forwarders() const;
   void reload();
@@ -98,7 +100,6 @@ class Process {
   void replace_delivery(std::unique_ptr<Delivery> next);
   void restart_delivery();
   void route_history();
-  void route_acknowledge();
   void stop();
   void stop_delivery_and_spool();
   void finish();
@@ -117,6 +118,7 @@ class Process {
   net::Timer stop_deadline_{loop_.timers(), [this] { finish(); }};
   Forecast forecast_;
   admin::History history_;
+  std::string told_status_;  // to the service manager
   net::Timer watch_rates_{loop_.timers(), [this] { watch_rates(); }};
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<Delivery> delivery_;  // null: forward.endpoint is empty, collecting only
@@ -127,6 +129,7 @@ class Process {
   std::unique_ptr<admin::MessageRoutes> message_routes_;
   std::unique_ptr<admin::LaneRoutes> lane_routes_;
   std::optional<net::SignalWatcher> on_term_, on_int_, on_hup_;
+  std::optional<Watchdog> watchdog_;
 };
 
 Result<void> Process::start() {
@@ -162,7 +165,6 @@ Result<void> Process::start() {
   for (const std::string& socket : inherited.left())
     log::warn("net.inherited_unused",
               {{"socket", socket}, {"remedy", "the configuration and the socket unit must name the same paths"}});
-  route_acknowledge();
 
   on_term_.emplace(loop_, SIGTERM, [this] { stop(); });
   on_int_.emplace(loop_, SIGINT, [this] { stop(); });
@@ -178,6 +180,8 @@ int Process::run() {
              {"queued", spool.queued_messages},
              {"endpoint", config_.forward.endpoint.empty() ? "none, collecting only" : config_.forward.endpoint}});
   notify_service_manager("READY=1");
+  tell_status();
+  watchdog_.emplace(loop_, *spool_, [this] { return delivery_ && delivery_->forwarder->stats().stuck; });
   loop_.run();
   const SpoolStats& last = spool_->stats();
   log::info("daemon.stopped",
@@ -275,6 +279,15 @@ void Process::watch_rates() {
   forecast_.add(loop_.now(), spool_->stats());
   history_.add(loop_.now(), wall_now(), spool_->stats());
   watch_rates_.set_after(kForecastEvery);
+  if (watchdog_) tell_status();
+}
+
+void Process::tell_status() {
+  const admin::Facts now = facts();
+  std::string status = admin::status_line(admin::condition_of(now), now.spool);
+  if (status == told_status_) return;
+  notify_service_manager("STATUS=" + status);
+  told_status_ = std::move(status);
 }
 
 admin::LaneFacts Process::lane_facts(std::size_t most) {
@@ -337,18 +350,6 @@ void Process::route_history() {
   });
 }
 
-void Process::route_acknowledge() {
-  admin_->route("POST", "/acknowledge", [this](const http::Request&, const admin::AdminServer::Respond& respond) {
-    const std::string what = spool_->stats().degraded;
-    spool_->acknowledge([what, respond](const Result<void>& done) {
-      if (!done) return respond(admin::error_response(503, "Unavailable", done.error().what));
-      json::Writer out;
-      out.begin_object().key("acknowledged").string(what).end_object();
-      respond(admin::json_response(200, out.take()));
-    });
-  });
-}
-
 // The old forwarder hands over what it has in flight before the new one reads the queue, so nothing is sent twice. A
 // further reload meanwhile only changes who comes next.
 void Process::replace_delivery(std::unique_ptr<Delivery> next) {
@@ -375,7 +376,8 @@ void Process::stop() {
     return loop_.stop();
   }
   stopping_ = true;
-  notify_service_manager("STOPPING=1");
+  notify_service_manager("STOPPING=1\nSTATUS=stopping: what is under way is brought to its end");
+  watchdog_.reset();  // the unit has a time limit for a stop
   log::info("daemon.stopping", {{"queued", spool_->stats().queued_messages}});
   stop_deadline_.set_after(kStopTimeout);
   ingest_->drain([this] {

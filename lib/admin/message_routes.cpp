@@ -56,6 +56,7 @@ MessageRoutes::MessageRoutes(net::EventLoop& loop, AdminServer& admin, Spool& sp
   });
   admin.route("POST", "/replay", bind(&MessageRoutes::replay));
   admin.route("POST", "/snapshot", bind(&MessageRoutes::snapshot));
+  admin.route("POST", "/acknowledge", bind(&MessageRoutes::acknowledge));
 }
 
 void MessageRoutes::receipt(const http::Request& request, const Respond& respond) {
@@ -151,6 +152,15 @@ void MessageRoutes::snapshot(const http::Request& request, const Respond& respon
       [respond](const Result<Snapshot>& taken) {
         respond(taken ? json_response(200, snapshot_json(*taken)) : failure_response(taken.error()));
       });
+}
+
+void MessageRoutes::acknowledge(const http::Request&, const Respond& respond) {
+  spool_.acknowledge([what = spool_.stats().degraded, respond](const Result<void>& done) {
+    if (!done) return respond(error_response(503, "Unavailable", done.error().what));
+    json::Writer out;
+    out.begin_object().key("acknowledged").string(what).end_object();
+    respond(json_response(200, out.take()));
+  });
 }
 
 }  // namespace twinspool::admin

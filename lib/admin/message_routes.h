@@ -4,6 +4,7 @@
 //   POST /quarantine/retry, /quarantine/purge      {"sequences":[..]} or {"all":true}
 //   POST /replay    {"twin" or "all":true,"since","until","dry_run"}  since, until: RFC 3339 or a duration back from
 //   now POST /snapshot  {"file"}                       a copy of the queue, by the daemon
+//   POST /acknowledge                              an operator knows why the store is degraded
 //
 // Loop thread. Look-ups run on threads of their own; a snapshot, which may take minutes, does not hold up the others.
 #pragma once
@@ -32,6 +33,7 @@ class MessageRoutes {
   void recall_quarantined(Recall::What what, const http::Request& request, const Respond& respond);
   void replay(const http::Request& request, const Respond& respond);
   void snapshot(const http::Request& request, const Respond& respond);
+  void acknowledge(const http::Request& request, const Respond& respond);
 
   Spool& spool_;
   ReadThread look_ups_;

@@ -168,6 +168,17 @@ Condition condition_of(const Facts& facts) {
   return {State::degraded, "", since};
 }
 
+std::string status_line(const Condition& condition, const SpoolStats& spool) {
+  std::string line(to_string(condition.state));
+  if (!condition.why.empty()) line += ": " + condition.why;
+  line += "; " + std::to_string(spool.queued_messages) + (spool.queued_messages == 1 ? " message is" : " messages are");
+  line += " queued";
+  if (spool.quarantine_messages > 0) line += ", " + std::to_string(spool.quarantine_messages) + " in the quarantine";
+  std::replace_if(
+      line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }, ' ');
+  return line;
+}
+
 std::string status_json(const Facts& facts, const Condition& condition) {
   json::Writer out;
   out.begin_object();

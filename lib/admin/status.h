@@ -48,6 +48,9 @@ struct Condition {
 Condition condition_of(const Facts& facts);
 std::string_view to_string(State state);
 
+// One line for people: "waiting: the cloud answers 503; 1234 messages are queued".
+std::string status_line(const Condition& condition, const SpoolStats& spool);
+
 std::string status_json(const Facts& facts, const Condition& condition);
 
 }  // namespace twinspool::admin

@@ -77,6 +77,14 @@ std::string joined(std::span<const std::string_view> names) {
   return text;
 }
 
+// systemd sets CREDENTIALS_DIRECTORY for the daemon alone; the same file is read by whoever checks it or asks the
+// daemon.
+const char* environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  if (value == nullptr && name == "CREDENTIALS_DIRECTORY") return "/run/credentials/twinspoold.service";
+  return value;
+}
+
 bool is_name_char(char c) { return c == '_' || std::isalnum(static_cast<unsigned char>(c)) != 0; }
 
 const char* kind_text(Tree::Kind kind) {
@@ -191,7 +199,7 @@ std::optional<std::string> Section::expanded(const Tree& scalar, const std::stri
       problem(key, fmt::format("\"{}\" has a ${{ that names no variable; ${{NAME}} is accepted", text));
       return std::nullopt;
     }
-    const char* value = std::getenv(name.c_str());
+    const char* value = environment(name);
     if (value == nullptr) {
       problem(key, fmt::format("the environment has no variable {}; set it, or write the value here", name));
       return std::nullopt;

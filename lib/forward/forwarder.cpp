@@ -37,6 +37,13 @@ std::pair<Forwarder::State, std::string> Forwarder::Impl::condition() const {
   return {State::waiting, why};
 }
 
+// Each of these ends by itself, after a time-out at the latest, and then the next pump follows.
+bool Forwarder::Impl::stuck() const {
+  const bool under_way = lanes.in_flight() > 0 || !dials.empty() || getting_token || lanes.reading() ||
+                         spool.stats().unrecorded > 0 || wake_up.armed();
+  return started_ && condition().first == State::delivering && !under_way;
+}
+
 void Forwarder::Impl::watch_state() {
   totals.offline.note(endpoint.ailing(), loop.now());
   const State now_state = condition().first;
@@ -106,6 +113,7 @@ Forwarder::Stats Forwarder::stats() const {
   }
   if (impl.endpoint.known()) stats.upstream = impl.endpoint.ailing() ? Upstream::down : Upstream::up;
   stats.last_status = impl.last_status;
+  stats.stuck = impl.stuck();
   stats.connections = impl.connections.size();
   stats.in_flight = impl.lanes.in_flight();
   stats.lanes_in_flight = impl.lanes.lanes_in_flight();

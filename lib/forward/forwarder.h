@@ -72,6 +72,7 @@ class Forwarder {
     int last_status = 0;          // of the newest whole answer, 0: none yet
     std::size_t connections = 0;  // open
     std::size_t in_flight = 0;    // requests
+    bool stuck = false;           // delivering, and nothing is under way that would send: never for longer than a turn
     std::size_t lanes_ready = 0, lanes_in_flight = 0, lanes_held = 0, lanes_retrying = 0;
     std::size_t window_messages = 0, window_bytes = 0;  // in memory
     std::uint64_t delivered = 0, quarantined = 0;       // of this process

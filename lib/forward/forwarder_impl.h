@@ -81,6 +81,7 @@ struct Forwarder::Impl {
   void check_stopped();
   void cut();
   void watch_state();
+  bool stuck() const;
   std::pair<State, std::string> condition() const;
 
   net::EventLoop& loop;

@@ -80,6 +80,7 @@ class Lanes {
   std::optional<ReadRequest> next_read();  // nullopt: nothing to read, no room, or one is under way already
   bool on_read(ReadResult&& result);       // of the newest next_read(); false: it brought the reader no further
   void on_read_failed();                   // it will be asked for again
+  bool reading() const { return read_.has_value(); }
 
   // What is sent.
   bool any_ready(TimePoint now);  // a lane whose wait is over is ready

@@ -105,6 +105,12 @@ void ThreadedSpool::find_recent(Telemetry message, std::function<void(Sequence)>
   hand_over_.post();
 }
 
+void ThreadedSpool::ping(std::function<void()> done) {
+  if (closing_) return answer_later(std::move(done));
+  turn_.pings.push_back(std::move(done));
+  hand_over_.post();
+}
+
 void ThreadedSpool::reconfigure(const StoreConfig& config) {
   turn_.config = config;
   hand_over_.post();
@@ -170,6 +176,7 @@ void ThreadedSpool::hand_over() {
     std::move(turn_.acknowledges.begin(), turn_.acknowledges.end(), std::back_inserter(inbox_.acknowledges));
     std::move(turn_.recalls.begin(), turn_.recalls.end(), std::back_inserter(inbox_.recalls));
     std::move(turn_.finds.begin(), turn_.finds.end(), std::back_inserter(inbox_.finds));
+    std::move(turn_.pings.begin(), turn_.pings.end(), std::back_inserter(inbox_.pings));
     for (auto& [twin, note] : turn_.notes) inbox_.notes.insert_or_assign(twin, std::move(note));
     if (turn_.lanes_changed && note_at_ == kNever) note_at_ = now + kRecordWithin;
     if (turn_.config) inbox_.config = std::move(turn_.config);

@@ -193,6 +193,8 @@ class Spool {
   virtual void recall(Recall order, std::function<void(Result<Recalled>)> done) = 0;
   // The sequence that the deduplication window has for such a message; 0: it knows none.
   virtual void find_recent(Telemetry message, std::function<void(Sequence)> done) = 0;
+  // `done` runs once the writer has ended what it is at, commits and checkpoints included: a sign that it goes on.
+  virtual void ping(std::function<void()> done) = 0;
   virtual void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) = 0;
 
   // Rows came to light that lie before those already read (a damaged file was salvaged): who reads must begin anew.

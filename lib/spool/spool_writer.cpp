@@ -45,7 +45,7 @@ bool ThreadedSpool::work_once() {
 TimePoint ThreadedSpool::due_at() const {
   constexpr TimePoint kNow = TimePoint::min();
   if (!inbox_.reads.empty() || !inbox_.acknowledges.empty() || inbox_.config || inbox_.close) return kNow;
-  if (!inbox_.finds.empty() || !inbox_.recalls.empty() || !recalls_.empty()) return kNow;
+  if (!inbox_.finds.empty() || !inbox_.pings.empty() || !inbox_.recalls.empty() || !recalls_.empty()) return kNow;
   const TimePoint appends_at = appends_due_at();
   const std::size_t unrecorded = committer_->unrecorded() + inbox_.finished.size();
   if (unrecorded >= kRecordFrom && !record_failed_) return kNow;
@@ -74,6 +74,7 @@ ThreadedSpool::Round ThreadedSpool::take(TimePoint now) {
   round.acknowledges = std::exchange(inbox_.acknowledges, {});
   round.recalls = std::exchange(inbox_.recalls, {});
   round.finds = std::exchange(inbox_.finds, {});
+  round.pings = std::exchange(inbox_.pings, {});
   round.config = std::exchange(inbox_.config, std::nullopt);
   inbox_.finished.clear();
   inbox_.reads.clear();
@@ -127,6 +128,16 @@ void ThreadedSpool::carry_out(Round round) {
   committer_->checkpoint_if_due();
   work_behind();
   plan_expiry(round.expire);
+  answer_pings(std::move(round.pings));
+}
+
+void ThreadedSpool::answer_pings(std::vector<std::function<void()>> pings) {
+  if (pings.empty()) return;
+  Report report;
+  report.then = [pings = std::move(pings)] {
+    for (const auto& done : pings) done();
+  };
+  send(std::move(report));
 }
 
 void ThreadedSpool::plan_expiry(bool tried) {

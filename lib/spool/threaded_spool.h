@@ -55,6 +55,7 @@ class ThreadedSpool final : public Spool {
     std::vector<std::function<void(Result<void>)>> acknowledges;
     std::vector<Recalling> recalls;
     std::vector<Find> finds;
+    std::vector<std::function<void()>> pings;
     std::optional<StoreConfig> config;
     bool close = false;
   };
@@ -88,6 +89,7 @@ class ThreadedSpool final : public Spool {
   void acknowledge(std::function<void(Result<void>)> done) override;
   void recall(Recall order, std::function<void(Result<Recalled>)> done) override;
   void find_recent(Telemetry message, std::function<void(Sequence)> done) override;
+  void ping(std::function<void()> done) override;
   void reconfigure(const StoreConfig& config) override;
   void flush_and_close(std::function<void()> done) override;
   const SpoolStats& stats() const override { return stats_; }
@@ -115,6 +117,7 @@ class ThreadedSpool final : public Spool {
     std::vector<std::function<void(Result<void>)>> acknowledges;
     std::vector<Recalling> recalls;
     std::vector<Find> finds;
+    std::vector<std::function<void()>> pings;
     std::optional<StoreConfig> config;
     bool record = false;
     bool expire = false;
@@ -123,7 +126,7 @@ class ThreadedSpool final : public Spool {
     bool commits() const { return !appends.empty() || !notes.empty() || record || expire; }
     bool empty() const {
       return !commits() && finished.empty() && reads.empty() && acknowledges.empty() && recalls.empty() &&
-             finds.empty() && !config && !close;
+             finds.empty() && pings.empty() && !config && !close;
     }
   };
 
@@ -141,6 +144,7 @@ class ThreadedSpool final : public Spool {
   void acknowledge_now(std::function<void(Result<void>)> done);
   void answer(Read read);
   void recall(bool closing);
+  void answer_pings(std::vector<std::function<void()>> pings);
   void commit(Round& round);
   void record_soon();
   void schedule_record(bool recorded, TimePoint now);

@@ -45,6 +45,7 @@ class Feed final : public Spool {
   void release(Sequence) override {}
   void recall(Recall, std::function<void(Result<Recalled>)>) override { ENSURE(false); }
   void find_recent(Telemetry, std::function<void(Sequence)>) override { ENSURE(false); }
+  void ping(std::function<void()>) override { ENSURE(false); }
   void finish(Finished how) override {
     ENSURE(how.how == Finished::How::delivered);
     ++delivered;

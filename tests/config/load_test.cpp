@@ -157,6 +157,15 @@ TEST_CASE("what is not one YAML document is refused with its place", "[config][l
   CHECK(has(refusal(bomb), "too deeply nested or too large"));
 }
 
+TEST_CASE("whoever reads the file beside the daemon finds its credentials", "[config][load]") {
+  const std::string text = "store: {path: \"${CREDENTIALS_DIRECTORY}/q\"}";
+  unsetenv("CREDENTIALS_DIRECTORY");
+  CHECK(good(text).store.path == "/run/credentials/twinspoold.service/q");
+  setenv("CREDENTIALS_DIRECTORY", "/run/elsewhere", 1);
+  CHECK(good(text).store.path == "/run/elsewhere/q");
+  unsetenv("CREDENTIALS_DIRECTORY");
+}
+
 TEST_CASE("variables of the environment expand, and one that is not set is refused", "[config][load]") {
   setenv("TWINSPOOL_TEST_HOST", "twins.example", 1);
   setenv("TWINSPOOL_TEST_EMPTY", "", 1);

@@ -5,6 +5,7 @@ import os
 import subprocess
 
 from harness import EndToEnd, wait_for
+from loop_disk import LoopDisk
 
 DISK_MIB = 48
 
@@ -12,19 +13,7 @@ DISK_MIB = 48
 class FullDisk(EndToEnd):
     def setUp(self):
         super().setUp()
-        self.disk = os.path.join(self.directory, "disk")
-        image = os.path.join(self.directory, "image")
-        os.mkdir(self.disk)
-        with open(image, "wb") as file:
-            file.truncate(DISK_MIB << 20)
-        for command in (["mkfs.ext4", "-q", "-F", "-b", "4096", image], ["mount", "-o", "loop", image, self.disk]):
-            try:
-                subprocess.run(command, check=True, capture_output=True, timeout=60)
-            except (OSError, subprocess.CalledProcessError) as error:
-                self.skipTest(f"needs root and loop devices: {error}")
-        # Cleanups run last to first: the processes end before the disk goes.
-        self.addCleanup(subprocess.run, ["umount", self.disk], check=False)
-        self.addCleanup(self.end_processes)
+        self.disk = LoopDisk(self, DISK_MIB).mount_point
         self.daemon.database = os.path.join(self.disk, "queue.db")
         self.daemon.config["store"] = {"path": self.daemon.database, "min_free": 0}
 

@@ -1,3 +1,5 @@
+import concurrent.futures
+import contextlib
 import json
 import os
 import re
@@ -6,6 +8,7 @@ import socket
 import subprocess
 
 from harness import BIN, Daemon, EndToEnd, wait_for
+from loop_disk import LoopDisk
 
 
 class Lifecycle(EndToEnd):
@@ -51,11 +54,53 @@ class Lifecycle(EndToEnd):
             self.addCleanup(os.environ.pop, "NOTIFY_SOCKET")
             self.daemon.start()
             self.assertEqual(manager.recv(1000), b"READY=1")
+            self.assertEqual(manager.recv(1000), b"STATUS=idle; 0 messages are queued")
             self.daemon.signal(signal.SIGHUP)
             self.assertRegex(manager.recv(1000), rb"^RELOADING=1\nMONOTONIC_USEC=\d+$")
             self.assertEqual(manager.recv(1000), b"READY=1")
+            self.cloud.down()
+            self.assert_accepted(self.daemon.send("pump"))
+            self.assertRegex(manager.recv(1000), rb"^STATUS=waiting: .+; 1 message is queued$")
             self.assertEqual(self.daemon.terminate(), 0)
-            self.assertEqual(manager.recv(1000), b"STOPPING=1")
+            self.assertRegex(manager.recv(1000), rb"^STOPPING=1\n")
+
+    def test_the_watchdog_is_fed_as_long_as_the_disk_answers(self):
+        disk = LoopDisk(self, 64)
+        self.daemon.config["store"]["path"] = os.path.join(disk.mount_point, "queue.db")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            path = os.path.join(self.directory, "notify.sock")
+            manager.bind(path)
+            manager.settimeout(30)
+            self.daemon.environment.update(NOTIFY_SOCKET=path, WATCHDOG_USEC="900000")
+            self.daemon.start()
+
+            def wait_until_fed():
+                while manager.recv(1000) != b"WATCHDOG=1":
+                    pass
+
+            def unread():
+                manager.setblocking(False)
+                told = []
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        told.append(manager.recv(1000))
+                manager.settimeout(30)
+                return told
+
+            for _ in range(3):
+                wait_until_fed()
+            disk.freeze()
+            try:
+                sending = concurrent.futures.ThreadPoolExecutor().submit(self.daemon.send, "pump")
+                self.daemon.wait_for_log("daemon.no_progress")
+                unread()
+                looks = self.daemon.status()["uptime_seconds"] + 2  # six looks more
+                wait_for("some time", lambda: self.daemon.status()["uptime_seconds"] > looks)
+                self.assertNotIn(b"WATCHDOG=1", unread())
+            finally:
+                disk.thaw()
+            self.assert_accepted(sending.result(30))
+            wait_until_fed()
 
     def test_a_second_daemon_on_the_same_database_refuses_to_start(self):
         self.daemon.start()

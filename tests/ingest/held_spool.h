@@ -50,6 +50,7 @@ class HeldSpool final : public Spool {
   void note_lane(LaneNote) override {}
   void recall(Recall, std::function<void(Result<Recalled>)>) override {}
   void find_recent(Telemetry, std::function<void(Sequence)>) override {}
+  void ping(std::function<void()>) override {}
   void read(ReadRequest, std::function<void(Result<ReadResult>)>) override {}
   void on_recovered(std::function<void()>) override {}
   void acknowledge(std::function<void(Result<void>)>) override {}

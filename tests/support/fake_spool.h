@@ -88,6 +88,7 @@ class FakeSpool final : public Spool {
   }
   void recall(Recall, std::function<void(Result<Recalled>)>) override {}
   void find_recent(Telemetry, std::function<void(Sequence)>) override {}
+  void ping(std::function<void()> done) override { loop_.post(std::move(done)); }
   void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) override {
     ++reads;
     loop_.post([this, request = std::move(request), done = std::move(done)] {

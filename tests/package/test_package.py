@@ -166,6 +166,31 @@ class Lint(unittest.TestCase):
         self.assertEqual(found.returncode, 0, found.stdout + found.stderr)
 
 
+@unittest.skipIf(why_not(), f"no packages: {why_not()}")
+class Hardening(unittest.TestCase):
+    """What the compiler and the linker were told to do against those who find a bug before we do."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.mkdtemp(prefix="ts-")
+        cls.addClassCleanup(shutil.rmtree, cls.directory, ignore_errors=True)
+        box.run("dpkg-deb", "-x", deb("twinspool"), cls.directory)
+
+    def test_the_programs_are_hardened(self):
+        for program in ("usr/sbin/twinspoold", "usr/bin/twinspool"):
+            with self.subTest(program=program):
+                path = os.path.join(self.directory, program)
+                header = box.run("readelf", "-hldW", path).stdout
+                self.assertRegex(header, r"Type:\s+DYN \(Position-Independent Executable file\)")
+                self.assertIn("GNU_RELRO", header)
+                self.assertRegex(header, r"FLAGS\)\s+BIND_NOW")
+                self.assertRegex(header, r"GNU_STACK .* RW +0x")  # not executable
+                self.assertNotRegex(header, r"\(RPATH\)|TEXTREL")
+                symbols = box.run("readelf", "--dyn-syms", "-W", path).stdout
+                self.assertIn("__stack_chk_fail", symbols)
+                self.assertRegex(symbols, r"__\w+_chk@GLIBC")  # _FORTIFY_SOURCE
+
+
 class Service(Packaged):
     def test_the_package_starts_the_daemon_and_its_sockets(self):
         self.assertEqual(self.box.show("twinspoold", "Type"), "notify")

@@ -50,7 +50,7 @@ void LaneRoutes::lanes(const http::Request& request, const AdminServer::Respond&
   const auto limit = number_of(query_value(request, "limit").value_or(std::to_string(kLanesListed)));
   if (!limit || *limit == 0)
     return respond(error_response(400, "InvalidArgument", "GET /lanes takes ?limit=N, a whole number from 1"));
-  LaneFacts facts = gather_(std::min<std::size_t>(*limit, kLanesListedMax));
+  LaneFacts facts = gather_(static_cast<std::size_t>(std::min<std::uint64_t>(*limit, kLanesListedMax)));
   if (facts.waiting.empty()) return respond(json_response(200, lanes_json(facts, {})));
   std::vector<TwinNumber> twins;
   for (const auto& lane : facts.waiting) twins.push_back(lane.twin);

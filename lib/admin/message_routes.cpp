@@ -84,7 +84,7 @@ void MessageRoutes::quarantine(const http::Request& request, const Respond& resp
   if (!after || !limit || *limit == 0)
     return respond(bad_request("GET /quarantine takes ?after=SEQUENCE and &limit=N, whole numbers, and &bodies=0"));
   const bool bodies = query_value(request, "bodies") != "0";
-  const std::size_t count = std::min<std::size_t>(*limit, kQuarantinedListedMax);
+  const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(*limit, kQuarantinedListedMax));
   look_ups_.ask<std::vector<Quarantined>>(
       [after = *after, count](sqlite::Database& database) { return list_quarantined(database, after, count); },
       [respond, bodies](const Result<std::vector<Quarantined>>& all) {

@@ -183,7 +183,7 @@ std::uint64_t Server::Connection::open_slot(bool head_only) {
 
 Server::Connection::Slot* Server::Connection::waiting_slot(std::uint64_t request) {
   if (gone_ || request < first_ || request - first_ >= slots_.size()) return nullptr;
-  Slot& slot = slots_[request - first_];
+  Slot& slot = slots_[static_cast<std::size_t>(request - first_)];
   return slot.answered ? nullptr : &slot;
 }
 
@@ -239,11 +239,11 @@ void Server::Connection::write_ready() {
 // What is larger than most counts against a limit of all connections together, so that many clients with large bodies
 // do not add up.
 bool Server::Connection::reserve_body(const Request& head, std::size_t body_bytes_max) {
-  std::uint64_t bytes = body_bytes_max;
+  std::size_t bytes = body_bytes_max;
   if (const auto length = head.headers.get("content-length")) {
     std::uint64_t announced = 0;
     std::from_chars(length->data(), length->data() + length->size(), announced);
-    bytes = std::min(bytes, announced);
+    bytes = static_cast<std::size_t>(std::min<std::uint64_t>(bytes, announced));
   }
   if (bytes <= server_.options.limits.body_bytes_max) return true;
   if (server_.large_bodies_bytes + bytes > server_.options.large_bodies_bytes_max) return false;

@@ -17,7 +17,7 @@ http::ServerOptions server_options(const IngestConfig& config) {
   options.connections_max = config.connections_max;
   options.idle_timeout = config.idle_timeout;
   options.request_timeout = config.request_timeout;
-  options.large_bodies_bytes_max = kBatchesUnderWayMax * config.batch_max;
+  options.large_bodies_bytes_max = static_cast<std::size_t>(kBatchesUnderWayMax * config.batch_max);
   return options;
 }
 
@@ -93,7 +93,7 @@ std::optional<ApiError> IngestServer::why_refused(const http::Request& head, con
 
 std::optional<http::Response> IngestServer::on_head(const http::Request& head, const net::PeerCredentials& peer,
                                                     std::size_t& body_bytes_max) {
-  body_bytes_max = is_batch_target(head.target) ? config_.batch_max : kTelemetryBodyBytesMax;
+  body_bytes_max = is_batch_target(head.target) ? static_cast<std::size_t>(config_.batch_max) : kTelemetryBodyBytesMax;
   if (const auto error = why_refused(head, peer)) return refusal(*error);
   return std::nullopt;
 }

@@ -160,7 +160,7 @@ std::optional<ApiError> check_batch_head(const http::Request& head, const Ingest
   Checked checked;
   if (head.headers.count("Content-Type") > 1) checked = invalid("the header Content-Type stands there more than once");
   if (checked) checked = check_content_type(head.headers, "application/x-ndjson");
-  if (checked) checked = check_length(head.headers, config.batch_max);
+  if (checked) checked = check_length(head.headers, static_cast<std::size_t>(config.batch_max));
   if (checked) return std::nullopt;
   return std::move(checked.error());
 }

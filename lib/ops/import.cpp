@@ -125,7 +125,7 @@ class Import {
       if (line == 0 || line > lines_.size()) continue;
       const std::string message = printable(document->value(at + "message").value_or(""));
       const std::size_t colon = message.find(": ");  // behind the line's number in the batch
-      why_ += fmt::format("\n  line {}{}", lines_[line - 1].number,
+      why_ += fmt::format("\n  line {}{}", lines_[static_cast<std::size_t>(line - 1)].number,
                           colon == std::string::npos ? ": " + message : message.substr(colon));
     }
     if (details > kBadLinesShown) why_ += fmt::format("\n  and {} more", details - kBadLinesShown);

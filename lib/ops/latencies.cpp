@@ -11,9 +11,9 @@ constexpr std::uint64_t kExactBelow = 128;  // then 64 buckets for each doubling
 constexpr unsigned kHalf = 64;
 
 std::size_t bucket_of(std::uint64_t value) {
-  if (value < kExactBelow) return value;
+  if (value < kExactBelow) return static_cast<std::size_t>(value);
   const auto shift = static_cast<unsigned>(std::bit_width(value)) - 7;  // leaves 64 to 127
-  return static_cast<std::size_t>(shift) * kHalf + (value >> shift);
+  return static_cast<std::size_t>(shift * kHalf + (value >> shift));
 }
 
 std::uint64_t largest_in(std::size_t bucket) {

@@ -11,6 +11,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <deque>
 #include <string_view>
 #include <vector>
@@ -137,8 +138,8 @@ class Load {
     Duration wait = kHang;
     if (options_.rate > 0 && !over()) wait = std::clamp<Duration>(next_due() - now_, 50us, 1s);
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(wait);
-    const timespec limit{.tv_sec = whole.count(),
-                         .tv_nsec = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole).count()};
+    const auto rest = std::chrono::duration_cast<std::chrono::nanoseconds>(wait - whole);
+    const timespec limit{.tv_sec = static_cast<std::time_t>(whole.count()), .tv_nsec = static_cast<long>(rest.count())};
     std::array<epoll_event, 256> events{};
     const int count = ::epoll_pwait2(epoll_, events.data(), events.size(), &limit, nullptr);
     if (count < 0 && errno != EINTR) return fail(Errc::invalid, std::string("cannot wait: ") + std::strerror(errno));

@@ -44,8 +44,8 @@ std::optional<std::vector<Value>> values_of(std::string_view record) {
   if (!header_bytes || *header_bytes > record.size()) return std::nullopt;
   const std::size_t length_bytes = record.size() - header.size();
   if (*header_bytes < length_bytes) return std::nullopt;
-  header = record.substr(length_bytes, *header_bytes - length_bytes);
-  std::string_view body = record.substr(*header_bytes);
+  header = record.substr(length_bytes, static_cast<std::size_t>(*header_bytes) - length_bytes);
+  std::string_view body = record.substr(static_cast<std::size_t>(*header_bytes));
   std::vector<Value> values;
   while (!header.empty()) {
     const auto type = take_varint(header);
@@ -57,8 +57,8 @@ std::optional<std::vector<Value>> values_of(std::string_view record) {
       if (!number) return std::nullopt;
       values.emplace_back(*number);
     } else if (*type >= 13 && *type % 2 == 1) {
-      const std::uint64_t size = (*type - 13) / 2;
-      if (size > body.size()) return std::nullopt;
+      if ((*type - 13) / 2 > body.size()) return std::nullopt;
+      const auto size = static_cast<std::size_t>((*type - 13) / 2);
       values.emplace_back(std::string(body.substr(0, size)));
       body.remove_prefix(size);
     } else {
@@ -125,8 +125,9 @@ std::optional<Row> BtreePage::row(std::size_t cell, const PageReader& read) cons
   if (!at || kind_ == PageKind::table_interior) return std::nullopt;
   std::string_view bytes(page_.data() + *at, kPageBytes - *at);
   if (kind_ == PageKind::index_interior) bytes.remove_prefix(4);  // the child on the left
-  const auto size = take_varint(bytes);
-  if (!size || *size > kRecordBytesMax) return std::nullopt;
+  const auto stated = take_varint(bytes);
+  if (!stated || *stated > kRecordBytesMax) return std::nullopt;
+  const auto size = static_cast<std::size_t>(*stated);
   Row row;
   if (kind_ == PageKind::table_leaf) {
     const auto id = take_varint(bytes);
@@ -134,22 +135,22 @@ std::optional<Row> BtreePage::row(std::size_t cell, const PageReader& read) cons
     row.id = static_cast<std::int64_t>(*id);
   }
   const std::size_t local_max = kind_ == PageKind::table_leaf ? kLocalMax : kIndexLocalMax;
-  std::size_t local = *size;
+  std::size_t local = size;
   if (local > local_max) {
-    local = kLocalMin + (*size - kLocalMin) % kOverflowBytes;
+    local = kLocalMin + (size - kLocalMin) % kOverflowBytes;
     if (local > local_max) local = kLocalMin;
   }
-  const bool whole = local == *size;
+  const bool whole = local == size;
   if (local + (whole ? 0 : 4) > bytes.size()) return std::nullopt;
   std::string record;
   if (!whole) {
-    record.reserve(*size);
+    record.reserve(size);
     record.append(bytes.substr(0, local));
     PageNumber next = big_endian32(bytes.data() + local);
     Page page;
-    while (record.size() < *size) {  // ends: every page adds to it
+    while (record.size() < size) {  // ends: every page adds to it
       if (!read(next, page)) return std::nullopt;
-      record.append(page.data() + 4, std::min(kOverflowBytes, *size - record.size()));
+      record.append(page.data() + 4, std::min(kOverflowBytes, size - record.size()));
       next = big_endian32(page.data());
     }
   }

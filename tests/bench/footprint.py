@@ -142,7 +142,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.idle, options.seconds, options.waiting = 20, 3, 200_000
-    root = os.path.abspath(tempfile.mkdtemp(prefix="ts-foot-", dir="."))
+    root = os.path.abspath(tempfile.mkdtemp(prefix="ts-foot-", dir=RESULTS))
     if shutil.disk_usage(root).free < options.waiting * 800:
         sys.exit(f"bench: too little space here for {options.waiting} messages")
     try:

@@ -165,7 +165,7 @@ def main():
     if options.quick:
         options.seconds, options.runs, options.waiting, options.rounds = 1.5, 1, 100_000, 1
     peers = [peer for peer in PEERS if options.only in peer.name]
-    root = os.path.abspath(tempfile.mkdtemp(prefix="ts-peers-", dir="."))
+    root = os.path.abspath(tempfile.mkdtemp(prefix="ts-peers-", dir=RESULTS))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is mounted and started is ended
     results = {"load_average": os.getloadavg(), "seconds": options.seconds, "runs": options.runs, "peers": {
         peer.name: {"version": version(peer), "settings": peer.settings, "promise": peer.promise} for peer in peers}}

@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 
-from through_parts import Application, Gateway, quantiles, source_to_cloud
+from through_parts import Application, Gateway, commit_bounds, quantiles, source_to_cloud
 
 RESULTS = os.environ["TWINSPOOL_RESULTS"]
 AT_ONCE = {"retry": {"initial": "5ms"}}
@@ -83,15 +83,17 @@ def both(root, seconds):
         watch = Watch(gateway)
         gateway.wait_until_at_most(2000)
         out = watch.stop()
-        watch = Watch(gateway)
+        watch, commits = Watch(gateway), gateway.commits()
         in_at_once = gateway.bench(*arguments)["messages_per_second"]
         out_at_once = watch.stop()
-        left = gateway.waiting()
+        left, commits = gateway.waiting(), commit_bounds(commits, gateway.commits())
         gateway.wait_until_at_most(0)
-    facts = {"in_alone": alone, "out_alone": out, "in_at_once": in_at_once, "out_at_once": out_at_once, "left": left,
+    facts = {"in_alone": alone, "out_alone": out, "in_at_once": in_at_once, "out_at_once": out_at_once, "left": left, "commits": commits,
              "in_ratio": in_at_once / alone, "out_ratio": out_at_once / out}
     print(f"\n64 clients, as fast as they go     in {alone:.0f}/s alone, out {out:.0f}/s alone; at once in {in_at_once:.0f}/s "
-          f"({in_at_once / alone:.2f}), out {out_at_once:.0f}/s ({out_at_once / out:.2f}); {left} waited at the end", flush=True)
+          f"({in_at_once / alone:.2f}), out {out_at_once:.0f}/s ({out_at_once / out:.2f}); {left} waited at the end; "
+          f"{commits['count']} commits, half within {commits.get('p50_ms', 0):g} ms, 99 % within {commits.get('p99_ms', 0):g} ms, "
+          f"all within {commits.get('max_ms', float('inf')):g} ms", flush=True)
     return facts
 
 
@@ -133,7 +135,7 @@ def main():
     options = parser.parse_args()
     if options.quick:
         options.seconds, options.backlog = 3, 100_000
-    root = os.path.abspath(tempfile.mkdtemp(prefix="ts-thr-", dir="."))
+    root = os.path.abspath(tempfile.mkdtemp(prefix="ts-thr-", dir=RESULTS))
     results = {"load_average": os.getloadavg(), "seconds": options.seconds}
     try:
         print(f"messages of 300 bytes, loads of {options.seconds:g} s; times in ms: to the 204, and from the source to the cloud (whole ms)\n"

@@ -31,6 +31,15 @@ def quantiles(seconds):
             "max_ms": 1000 * ordered[-1]}
 
 
+def commit_bounds(before, after):
+    """Of the commits between two looks: the bound within which half, 99 % and all of them were, in ms."""
+    counts = {bound: after[bound] - before.get(bound, 0) for bound in after}
+    total = max(counts.values(), default=0)
+    within = {name: next((bound for bound in sorted(counts) if counts[bound] >= share * total), None)
+              for name, share in (("p50_ms", 0.5), ("p99_ms", 0.99), ("max_ms", 1.0))}
+    return {"count": total, **{name: 1000 * bound for name, bound in within.items() if total and bound != float("inf")}}
+
+
 class Cloud:
     """nginx with one worker: TLS 1.3, 204 for everything, a line in its log for each message."""
 
@@ -178,6 +187,13 @@ class Gateway:
 
     def delivered(self):
         return self.daemon.status()["totals"]["delivered"]
+
+    def commits(self):
+        """How long commits took, checkpoints included: so many within each of the daemon's bounds, in seconds."""
+        text = harness.call(self.daemon.admin, "GET", "/metrics").body.decode()
+        prefix = 'twinspool_ingest_commit_duration_seconds_bucket{le="'
+        pairs = [line[len(prefix):].split('"} ') for line in text.splitlines() if line.startswith(prefix)]
+        return {float(bound.replace("+Inf", "inf")): int(count) for bound, count in pairs}
 
     def wait_until_at_most(self, messages, seconds=600):
         begun = time.monotonic()

@@ -41,7 +41,8 @@ def bars(path, title, label, groups, series, logarithmic=False):
             data.write(" ".join(cells) + "\n")
         data.flush()
         plots = ", ".join(f"'{data.name}' using {column + 2}:xtic(1) title '{name}'" for column, (name, _) in enumerate(series))
-        script = (f"set terminal pngcairo size 760,380 font 'sans,9'; set output '{path}'; set title '{title}'; set ylabel '{label}'; "
+        script = (f"set terminal pngcairo size 860,380 font 'sans,9'; set bmargin 4; set xrange [-0.6:{len(groups) - 0.4}]; "
+                  f"set output '{path}'; set title '{title}'; set ylabel '{label}'; "
                   "set style data histograms; set style histogram clustered gap 1; set style fill solid 0.8 noborder; set grid ytics; "
                   "set key outside right top; set datafile missing 'NaN'; "
                   + ("set logscale y; set yrange [1:*]; " if logarithmic else "set yrange [0:*]; ") + f"plot {plots}")
@@ -90,20 +91,22 @@ def plot_footprint(results, path):
     rows = [("idle", footprint["idle"]), ("100/s", footprint["at_100"]), ("full rate", footprint["at_full_rate"]),
             (f"{footprint['waiting']['messages']:,} waiting", footprint["waiting"]["filled"])]
     bars(path, "Memory of the daemon", "MiB", [name for name, _ in rows],
-         [(name, [facts[key] for _, facts in rows]) for key, name in (("rss_mib", "resident"), ("pss_mib", "proportional"), ("anonymous_mib", "its own"))])
+         [(name, [facts[key] for _, facts in rows])
+          for key, name in (("rss_mib", "resident"), ("pss_mib", "proportional"), ("anonymous_mib", "its own"))])
 
 
 def plot_peers(results, path):
     peers = results["peers"]["peers"]
     loads = [(row["clients"], row["in_flight"]) for row in next(iter(peers.values()))["rates"]]
     bars(path, "Acknowledged messages of 300 bytes (what that promises differs)", "messages/s",
-         [f"{clients} clients" + (f" x {in_flight}" if in_flight > 1 else "") for clients, in_flight in loads],
+         [f"{clients} client{'s' * (clients > 1)}" + f", {in_flight} in flight" * (in_flight > 1) for clients, in_flight in loads],
          [(name, [row["per_second"] for row in peer["rates"]]) for name, peer in peers.items()], True)
 
 
 def plot_lost(results, path):
     peers = results["peers"]["peers"]
-    bars(path, "Acknowledged messages lost under load", "%", [name.replace(", ", ",\\n") for name in peers],
+    labels = [name.replace(", ", ",\\n").replace(" on changes", "\\non changes").replace(" disk", "\\ndisk") for name in peers]
+    bars(path, "Acknowledged messages lost under load", "%", labels,
          [(name, [100 * peer[key]["lost"] / max(1, peer[key]["acked"]) if key in peer else None for peer in peers.values()])
           for key, name in (("kill", "kill -9"), ("power_cut", "power cut"))])
 

@@ -85,7 +85,8 @@ FIGURES = [
     Figure("forward over TLS: of wrk, 1, 8 and 64 connections", "at least", 0.95, forward_of_wrk),
     Figure("forward, round trip of 50 ms: of connections / round trip", "at least", 0.93, forward_round_trip(1)),
     Figure("forward, round trip of 50 ms, pipeline of 16: of 16 / round trip", "at least", 0.90, forward_round_trip(16)),
-    Figure("one held twin in a hundred: the others' rate", "at least", 0.95, lambda results: results["forward"]["one_held_in_a_hundred"]["ratio"]),
+    Figure("one held twin in a hundred: the others' rate", "at least", 0.95,
+           lambda results: results["forward"]["one_held_in_a_hundred"]["ratio"]),
     Figure("resident memory, idle", "at most", 12, lambda results: results["footprint"]["idle"]["rss_mib"], " MiB"),
     Figure("resident memory, at full rate", "at most", 24, lambda results: results["footprint"]["at_full_rate"]["peak_mib"], " MiB"),
     Figure("resident memory with a backlog, beside the window", "at most", 24, beyond_the_window, " MiB"),
@@ -108,7 +109,8 @@ def judge(results, figures=None):
         if isinstance(measured, list):
             worst = min if figure.relation == "at least" else max
             measured = worst(measured) if measured else None
-        verdicts.append(Verdict(figure, measured, figure.limit, None if measured is None else HOLDS[figure.relation](measured, figure.limit)))
+        held = None if measured is None else HOLDS[figure.relation](measured, figure.limit)
+        verdicts.append(Verdict(figure, measured, figure.limit, held))
     return verdicts
 
 

@@ -54,15 +54,16 @@ def between(first, last, messages=0):
              "voluntary_per_second": (last.voluntary - first.voluntary) / seconds,
              "written_per_minute": 60 * (last.written - first.written) / seconds, "messages_per_second": messages / seconds}
     if messages:
-        facts.update(cpu_us_per_message=1e6 * (last.cpu - first.cpu) / messages, written_per_message=(last.written - first.written) / messages,
+        facts.update(cpu_us_per_message=1e6 * (last.cpu - first.cpu) / messages,
+                     written_per_message=(last.written - first.written) / messages,
                      wake_ups_per_message=(last.switches - first.switches) / messages)
     return facts
 
 
 def show(name, facts):
     print(f"{name:34} {facts['messages_per_second']:9.0f} {facts['rss_mib']:7.1f} {facts['anonymous_mib']:7.1f} {facts['pss_mib']:7.1f} "
-          f"{facts['peak_mib']:7.1f} {facts['cpu_percent']:7.2f} {facts['wake_ups_per_second']:10.2f} {facts['written_per_minute'] / 1024:11.1f}",
-          flush=True)
+          f"{facts['peak_mib']:7.1f} {facts['cpu_percent']:7.2f} {facts['wake_ups_per_second']:10.2f} "
+          f"{facts['written_per_minute'] / 1024:11.1f}", flush=True)
     return facts
 
 
@@ -146,7 +147,8 @@ def main():
     if shutil.disk_usage(root).free < options.waiting * 800:
         sys.exit(f"bench: too little space here for {options.waiting} messages")
     try:
-        print(f"MiB; CPU in percent of a core; wake-ups a second; written in KiB a minute\n{'':34} {'messages/s':>9} {'RSS':>6} {'of own':>7} "
+        print("MiB; CPU in percent of a core; wake-ups a second; written in KiB a minute\n"
+              f"{'':34} {'messages/s':>9} {'RSS':>6} {'of own':>7} "
               f"{'PSS':>7} {'peak':>7} {'CPU %':>7} {'wake-ups/s':>10} {'KiB/min':>11}")
         results = {"load_average": os.getloadavg(), **working(root, options), "waiting": waiting(root, options.waiting, options.seconds)}
         with open(os.path.join(RESULTS, "footprint.json"), "w", encoding="utf-8") as file:

@@ -136,8 +136,9 @@ class Running:
         def quantile(q):
             return latencies[min(len(latencies) - 1, int(q * len(latencies)))] * 1000 if latencies else None
 
-        return {"per_second": counted / seconds if seconds > 0 else 0, "count": counted, "total": sum(part["total"] for part in parts), "p50_ms": quantile(0.5),
-                "p99_ms": quantile(0.99), "stuck": any(part["stuck"] for part in parts),
+        return {"per_second": counted / seconds if seconds > 0 else 0, "count": counted,
+                "total": sum(part["total"] for part in parts), "p50_ms": quantile(0.5), "p99_ms": quantile(0.99),
+                "stuck": any(part["stuck"] for part in parts),
                 "client_cpu_us": 1e6 * sum(part["cpu"] for part in parts) / max(1, sum(part["total"] for part in parts)),
                 "client_busy": max(part["cpu_share"] for part in parts),  # of one core; near 1: the client is the limit
                 "acked": [each for part in parts for each in part["acked"]],

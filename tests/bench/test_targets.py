@@ -40,7 +40,8 @@ class Targets(unittest.TestCase):
 
     def test_the_backlog_is_allowed_what_the_window_takes(self):
         def footprint(messages, rss):
-            return {"footprint": {"waiting": {"messages": messages, **{when: {"rss_mib": rss} for when in ("filled", "started", "draining")}}}}
+            moments = {when: {"rss_mib": rss} for when in ("filled", "started", "draining")}
+            return {"footprint": {"waiting": {"messages": messages, **moments}}}
 
         figure = [each for each in FIGURES if each.name == "resident memory with a backlog, beside the window"]
         self.assertTrue(judge(footprint(100_000, 29), figure)[0].held)
@@ -67,7 +68,8 @@ class Printed(unittest.TestCase):
                               "appends empty        64 in flight      11963/s    1477 bytes written each\n"
                               "filled with 300000 rows of 10000 twins      27473/s  resident 42.3 MiB\n"
                               "2026-11-30T07:25:20.221Z info store.adopt wal_bytes=5533192 io_error=false\n"
-                              "start cold  after a kill  ready in 0.776 s, first message stored at 0.784 s, 78.4 MiB read, resident 26.9 MiB\n"
+                              "start cold  after a kill  ready in 0.776 s, first message stored at 0.784 s, 78.4 MiB read, "
+                              "resident 26.9 MiB\n"
                               "appends on top        1 in flight        422/s   14889 bytes written each\n"
                               "appends on top       64 in flight      15046/s    1160 bytes written each\n"
                               "drain  10 %      54372/s    778 bytes written each, resident 49.2 MiB\n"

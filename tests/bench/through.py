@@ -44,7 +44,8 @@ def steady(root, rate, seconds):
         gateway.cloud.down()
         seen = [each for each in gateway.cloud.seen() if each.message_id.startswith("steady-")]
     facts = {"rate": rate, "sent": sent["sent"], "refused": sent["refused"], "arrived": len({each.message_id for each in seen}),
-             "per_second": sent["sent"] / seconds, "acknowledged": sent["acknowledged"], "source_to_cloud": quantiles(source_to_cloud(seen))}
+             "per_second": sent["sent"] / seconds, "acknowledged": sent["acknowledged"],
+             "source_to_cloud": quantiles(source_to_cloud(seen))}
     row(f"{rate} messages/s", facts)
     return facts
 
@@ -138,7 +139,8 @@ def main():
     root = os.path.abspath(tempfile.mkdtemp(prefix="ts-thr-", dir=RESULTS))
     results = {"load_average": os.getloadavg(), "seconds": options.seconds}
     try:
-        print(f"messages of 300 bytes, loads of {options.seconds:g} s; times in ms: to the 204, and from the source to the cloud (whole ms)\n"
+        print(f"messages of 300 bytes, loads of {options.seconds:g} s; times in ms: to the 204, and from the source to the cloud "
+              "(whole ms)\n"
               f"{'':52} {'msg/s':>9} {'204 p50':>8} {'p99':>8} {'max':>9} {'through':>8} {'p99':>8} {'max':>9}")
         results["steady"] = [steady(root, rate, options.seconds) for rate in (100, 1000, 5000)]
         results["both"] = both(root, options.seconds)

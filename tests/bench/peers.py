@@ -28,6 +28,7 @@ from peers_rsyslog import Rsyslog, RsyslogDisk, RsyslogSynced
 from peers_twinspool import Twinspool
 
 RESULTS = os.environ["TWINSPOOL_RESULTS"]
+LOADS = ((1, 1), (8, 1), (64, 1), (8, 16))  # clients, requests in flight of each
 PEERS = [Twinspool, Mosquitto, MosquittoOnChanges, NatsServer, Rsyslog, RsyslogDisk, RsyslogSynced]
 
 
@@ -80,24 +81,29 @@ def rate(root, peer, clients, in_flight, seconds):
     return result
 
 
-def rates(root, peer, options):
-    rows = []
-    for clients, in_flight in peer.loads:
-        runs = [rate(root, peer, clients, in_flight, options.seconds) for _ in range(options.runs)]
-        row = {key: statistics.median(run[key] or 0 for run in runs) for key in runs[0]}
-        spread = [run["per_second"] for run in runs]
-        row.update(clients=clients, in_flight=in_flight, least=min(spread), most=max(spread), stuck=any(run["stuck"] for run in runs))
-        if peer is Twinspool:
-            with Place(root, peer) as server:
+def rates(root, peers, options, results):
+    """All peers take turns, because a shared machine changes its mind."""
+    for clients, in_flight in LOADS:
+        runs = {peer: [] for peer in peers}
+        for _ in range(options.runs):
+            for peer in peers:
+                runs[peer].append(rate(root, peer, clients, in_flight, options.seconds))
+        for peer in peers:
+            row = {key: statistics.median(run[key] or 0 for run in runs[peer]) for key in runs[peer][0]}
+            spread = [run["per_second"] for run in runs[peer]]
+            row.update(clients=clients, in_flight=in_flight, least=min(spread), most=max(spread),
+                       stuck=any(run["stuck"] for run in runs[peer]))
+            results["peers"][peer.name].setdefault("rates", []).append(row)
+            print(f"{peer.name:28} {clients:3d} x {in_flight:2d} {row['per_second']:9.0f} {row['least']:7.0f}-{row['most']:<7.0f} "
+                  f"{row['p50_ms']:7.2f} {row['p99_ms']:8.2f} {row['bytes_per_message']:8.0f} {row['bytes_per_message_with_stop']:10.0f} "
+                  f"{row['client_cpu_us']:7.0f} {row['client_busy']:5.2f}" + ("   stuck: it stopped answering" if row["stuck"] else ""),
+                  flush=True)
+        if Twinspool in peers:
+            with Place(root, Twinspool) as server:
                 server.start()
+                row = results["peers"][Twinspool.name]["rates"][-1]
                 row["own_client_per_second"] = server.own_client(clients, in_flight, options.seconds)
-        rows.append(row)
-        print(f"{peer.name:28} {clients:3d} x {in_flight:2d} {row['per_second']:9.0f} {row['p50_ms']:8.2f} {row['p99_ms']:8.2f} "
-              f"{row['bytes_per_message']:8.0f} {row['bytes_per_message_with_stop']:10.0f} {row['client_cpu_us']:8.0f} "
-              f"{row['client_busy']:6.2f}" + (f"   with its own client {row['own_client_per_second']:.0f}/s"
-                                              if "own_client_per_second" in row else "")
-              + ("   stuck: it stopped answering" if row["stuck"] else ""), flush=True)
-    return rows
+            print(f"{'twinspool, its own client':28} {clients:3d} x {in_flight:2d} {row['own_client_per_second']:9.0f}", flush=True)
 
 
 def waiting(root, peer, messages):
@@ -188,9 +194,9 @@ def main():
         print(f"\nacknowledged messages of 300 bytes; medians of {options.runs} x {options.seconds:g} s; times of an acknowledgement "
               "in ms; bytes written\na message while running, and with a clean stop; client: its own CPU in us a message, and of one core "
               "(near 1: it is the limit). twinspool on its Unix socket, the others on loopback TCP\n"
-              f"{'':28} {'clients':>8} {'acks/s':>9} {'p50':>8} {'p99':>8} {'bytes':>8} {'with stop':>10} {'CPU us':>8} {'busy':>6}")
-        for peer in peers:
-            results["peers"][peer.name]["rates"] = rates(root, peer, options)
+              f"{'':28} {'clients':>8} {'acks/s':>9} {'least-most':>15} {'p50':>7} {'p99':>8} {'bytes':>8} {'with stop':>10} {'CPU us':>7} "
+              f"{'busy':>5}")
+        rates(root, peers, options, results)
         print(f"\n{options.waiting} waiting; MiB; seconds from the start of the program until it has acknowledged a message, files not in "
               "the cache\n"
               f"{'':28} {'filled/s':>9} {'RSS filled':>10} {'RSS':>8} {'PSS':>8} {'stop s':>8} {'start s':>8} {'after kill':>10}")

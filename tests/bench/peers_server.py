@@ -28,7 +28,6 @@ class Server:
     promise = ""  # of an acknowledgement, by its documents
     fill_with = None  # another class with the same files, which takes a backlog in faster
     cannot_wait = ""  # why it cannot be asked to hold the backlog
-    loads = ((1, 1), (8, 1), (64, 1), (8, 16))  # clients, requests in flight of each
 
     def __init__(self, directory):
         self.directory = directory

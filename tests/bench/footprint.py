@@ -4,7 +4,8 @@ full rate, and with many waiting. The cloud is nginx on loopback with TLS.
 usage: scripts/bench footprint [--idle S] [--seconds S] [--waiting N] [--quick]
 
 Resident memory (VmRSS, and its part that belongs to no file) and proportional memory (PSS) from /proc/PID; wake-ups are the context
-switches of all its threads, voluntary or not; written is what the kernel counts as written for it (/proc/PID/io).
+switches of all its threads, of which those that are not voluntary are other programs that take the core away; written is what the
+kernel counts as written for it (/proc/PID/io).
 """
 
 import argparse
@@ -63,6 +64,7 @@ def between(first, last, messages=0):
 def show(name, facts):
     print(f"{name:34} {facts['messages_per_second']:9.0f} {facts['rss_mib']:7.1f} {facts['anonymous_mib']:7.1f} {facts['pss_mib']:7.1f} "
           f"{facts['peak_mib']:7.1f} {facts['cpu_percent']:7.2f} {facts['wake_ups_per_second']:10.2f} "
+          f"{facts['voluntary_per_second']:9.2f} "
           f"{facts['written_per_minute'] / 1024:11.1f}", flush=True)
     return facts
 
@@ -149,7 +151,7 @@ def main():
     try:
         print("MiB; CPU in percent of a core; wake-ups a second; written in KiB a minute\n"
               f"{'':34} {'messages/s':>9} {'RSS':>6} {'of own':>7} "
-              f"{'PSS':>7} {'peak':>7} {'CPU %':>7} {'wake-ups/s':>10} {'KiB/min':>11}")
+              f"{'PSS':>7} {'peak':>7} {'CPU %':>7} {'wake-ups/s':>10} {'voluntary':>9} {'KiB/min':>11}")
         results = {"load_average": os.getloadavg(), **working(root, options), "waiting": waiting(root, options.waiting, options.seconds)}
         with open(os.path.join(RESULTS, "footprint.json"), "w", encoding="utf-8") as file:
             json.dump(results, file, indent=1)

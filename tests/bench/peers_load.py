@@ -13,6 +13,7 @@ import time
 BODY_BYTES = 300
 Load = collections.namedtuple("Load", "clients in_flight seconds count keep resend", defaults=(1, 1, 2.0, 0, False, None))
 WARM_UP_SECONDS = 0.3
+CONNECT_SECONDS = 60
 STUCK_SECONDS = 20  # without an answer: the peer does not take more
 
 
@@ -57,7 +58,7 @@ def run(make, numbers, load, started):
         clients[client.protocol.socket.fileno()] = client
         poll.register(client.protocol.socket, select.EPOLLIN)
     everyone = list(clients.values())
-    started.wait()
+    started.wait(CONNECT_SECONDS)
     acked, latencies, counted, total = [], [], 0, 0
     cpu, begun = time.process_time(), time.monotonic()
     timed = not load.count and load.resend is None
@@ -111,7 +112,7 @@ class Running:
 
     def __init__(self, make, load, processes=2):
         processes = min(processes, load.clients)
-        started = multiprocessing.Event()
+        started = multiprocessing.Barrier(processes + 1)
         self.parts = []
         for part in range(processes):
             here, there = multiprocessing.Pipe(duplex=False)
@@ -121,8 +122,7 @@ class Running:
             process.start()
             there.close()
             self.parts.append((process, here))
-        time.sleep(0.2)  # they connect
-        started.set()
+        started.wait(CONNECT_SECONDS)  # until all are connected
 
     def result(self):
         parts = []

@@ -59,7 +59,7 @@ def backlogs(rows, end):
     texts, results, a_row = [], [], 0
     for number in rows:
         begun = time.monotonic()
-        if begun + number * a_row > end:
+        if a_row and begun + number * a_row > end:
             print(f"bench: a backlog of {number} rows would take another {number * a_row / 60:.0f} minutes here: left out "
                   "(scripts/bench backlog; --minutes)", file=sys.stderr)
             continue
@@ -121,6 +121,8 @@ def main():
     if unknown := [name for name in names if name not in SHORT]:
         parser.error(f"there is no bench {', '.join(unknown)} here; there are: {', '.join(SHORT)}")
     date, begun, where = datetime.date.today().isoformat(), time.monotonic(), machine()
+    if names != list(SHORT):
+        date += "-" + "-".join(names)  # a part takes nothing from the whole
     results, texts, failed = measure(names, [int(number) for number in options.rows.split(",")], begun + 60 * options.minutes)
     verdicts = judge(results)
     plots = os.path.join(RESULTS, "plots")

@@ -16,9 +16,9 @@ KNOWN = ("queued", "delivered", "quarantined")
 
 
 class Operator(threading.Thread):
-    def __init__(self, daemon, oracle, dice):
+    def __init__(self, daemon, faults, oracle, dice):
         super().__init__(daemon=True)
-        self.asked, self.oracle, self.dice = daemon, oracle, dice
+        self.asked, self.faults, self.oracle, self.dice = daemon, faults, oracle, dice
         # The daemon's own is a bad one for a moment now and then.
         self.config_path = shutil.copy(daemon.config_path, os.path.join(daemon.directory, "operator.yaml"))
         self.orders = queue.Queue()
@@ -52,7 +52,7 @@ class Operator(threading.Thread):
                               cwd=self.asked.directory, capture_output=True, timeout=DEADLINE_SECONDS, check=False)
         if done.returncode in accepted:
             return done.stdout.decode()
-        if self.asked.process is not before or not self.asked.running() or done.returncode == 3:
+        if self.asked.process is not before or self.faults.ended_on_purpose or done.returncode == 3:
             self.interrupted += 1
             return None
         self.broken.append(f"twinspool {' '.join(arguments)}: exit {done.returncode}: "

@@ -130,7 +130,7 @@ class Oracle:
         if totals["accepted"] != queued + totals["delivered"] + totals["quarantined"] + totals["dropped"]:
             self.found("books", f"accepted is not queued + delivered + quarantined + dropped: {totals}, queued {queued}")
         if totals["dropped"]:
-            self.found("lost", f"{totals['dropped']} dropped, though no limit was set")
+            self.found("dropped", f"{totals['dropped']} dropped, though no limit was set")
         stored = totals["accepted"] - totals["retried"]
         acknowledged = self.acknowledged_count()
         if stored > acknowledged:  # the same Message-Id was stored twice

@@ -86,7 +86,7 @@ class Soak:
         self.faults.start_daemon()
         self.clients = applications.all_kinds(self.arguments.seed, self.daemon.socket, self.oracle, self.directory)
         self.watch = Watch(self.daemon, self.machine, self.oracle, self.arrivals, self.recovery)
-        self.operator = Operator(self.daemon, self.oracle, random.Random(f"{self.arguments.seed}/verbs"))
+        self.operator = Operator(self.daemon, self.faults, self.oracle, random.Random(f"{self.arguments.seed}/verbs"))
         for thread in (self.watch, self.operator, *self.clients):
             thread.start()
 

@@ -177,7 +177,7 @@ class Books(Fed):
 
     def test_a_message_that_was_dropped(self):
         self.check(delivered=COUNT - 1, dropped=1)
-        self.assert_broken("lost", "1 dropped")
+        self.assert_broken("dropped", "1 dropped")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """scripts/soak: the real daemon, command and stand-in cloud under every fault this machine can make, and what came of it.
 
-usage: scripts/soak [--minutes M | --hours H] [--seed N] [--out DIR]
+usage: scripts/soak [--minutes M | --hours H] [--seed N] [--out DIR] [--without TRACK,...]
 
   --minutes M, --hours H   how long faults are made (10 minutes); healing, draining and checking come on top
   --seed N                 the schedule of faults and what clients do; the same seed is the same schedule (random)
   --out DIR                where report.txt, soak.json, soak.png and schedule.json go (run/soak)
+  --without TRACK,...      leaves out faults, to find which of them it takes; the others are as before. Tracks: daemon, cloud,
+                           network, answers, twin, disk, clock, reload, reader, pause, operator
 
 Clients of several kinds send all the time, and repeat each message with the same Message-Id until it is acknowledged.
 Meanwhile the daemon and the cloud are killed, the network is cut, the disk filled, the daemon's clock set, its configuration
@@ -42,7 +44,7 @@ from harness import Cloud, Daemon, wait_for
 from machine import Machine
 from operator_verbs import Operator
 from oracle import Oracle
-from schedule import KINDS, as_json, schedule
+from schedule import GAPS, KINDS, as_json, schedule
 from watch import Arrivals, Recovery, Watch
 
 DRAINED_WITHIN_SECONDS = 120  # and a second for each 100 that wait
@@ -54,8 +56,9 @@ class Soak:
         self.arguments, self.directory = arguments, directory
         self.violations = []
         self.machine = Machine(directory)
+        self.machine.lacking.update({track: "--without" for track in arguments.without})
         for track, why in self.machine.lacking.items():
-            print(f"soak: without faults of the {track}: {why}", flush=True)
+            print(f"soak: no faults of the track {track}: {why}", flush=True)
         self.faults_due = [fault for fault in schedule(arguments.seed, arguments.minutes * 60)
                            if KINDS[fault.kind].track not in self.machine.lacking]
         with open(os.path.join(arguments.out, "schedule.json"), "w", encoding="utf-8") as file:
@@ -188,8 +191,9 @@ class Soak:
         if self.violations:
             for program in (self.daemon, self.cloud):
                 program.kill()
+            leaving = f" --without {','.join(self.arguments.without)}" if self.arguments.without else ""
             print(f"  logs, database and schedule of this run: {self.keep()}\n"
-                  f"  the same again: scripts/soak --minutes {self.arguments.minutes:g} --seed {self.arguments.seed}")
+                  f"  the same again: scripts/soak --minutes {self.arguments.minutes:g} --seed {self.arguments.seed}{leaving}")
         return 1 if self.violations else 0
 
     def keep(self):
@@ -200,6 +204,8 @@ class Soak:
         return where
 
     def close(self):
+        for number in (signal.SIGINT, signal.SIGTERM):  # nothing interrupts the tidying up
+            signal.signal(number, signal.SIG_IGN)
         for program in (self.daemon, self.cloud):
             program.kill()
         self.faults.end_reader()
@@ -213,17 +219,26 @@ def positive(text):
     return value
 
 
+def tracks(text):
+    names = text.split(",")
+    for name in names:
+        if name not in GAPS:
+            raise argparse.ArgumentTypeError(f"there is no track '{name}'; there are: {', '.join(GAPS)}")
+    return names
+
+
 def parse(words):
     if any(word in ("-h", "--help") for word in words):
         print(__doc__.strip())
         sys.exit(0)
     parser = argparse.ArgumentParser(prog="scripts/soak", add_help=False, allow_abbrev=False,
-                                     usage="scripts/soak [--minutes M | --hours H] [--seed N] [--out DIR]")
+                                     usage=__doc__.split("usage: ")[1].split("\n")[0])
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=positive, default=10.0)
     length.add_argument("--hours", type=positive)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 32))
     parser.add_argument("--out", default=os.path.join(HERE, "../../run/soak"))
+    parser.add_argument("--without", type=tracks, default=[])
     parser.add_argument("--check-usage", action="store_true", help=argparse.SUPPRESS)  # scripts/soak, before it builds
     arguments = parser.parse_args(words)
     if arguments.check_usage:
@@ -236,6 +251,7 @@ def parse(words):
 
 def main():
     arguments = parse(sys.argv[1:])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.makedirs(arguments.out, exist_ok=True)
     print(f"soak: seed {arguments.seed}, {arguments.minutes:g} minutes", flush=True)

@@ -149,7 +149,7 @@ class Run(unittest.TestCase):
 
     def test_usage(self):
         for arguments in (["--minutes", "0"], ["--minutes", "x"], ["--hours", "1", "--minutes", "1"], ["--nonsense"],
-                          ["more"]):
+                          ["--without", "rain"], ["more"]):
             process = self.start(*arguments)
             self.assertIn("usage: scripts/soak", process.communicate()[0])
             self.assertEqual(process.returncode, 2)

@@ -28,8 +28,9 @@ class NotNow(Exception):
 
 
 class Faults:
-    def __init__(self, machine, cloud, daemon, recovery, missing_twin):
-        self.machine, self.cloud, self.daemon, self.recovery = machine, cloud, daemon, recovery
+    def __init__(self, machine, cloud, daemon, arrivals, recovery, missing_twin):
+        self.machine, self.cloud, self.daemon = machine, cloud, daemon
+        self.arrivals, self.recovery = arrivals, recovery
         self.missing_twin = missing_twin
         self.missing = False
         self.token = 0
@@ -124,6 +125,7 @@ class Faults:
         self.repeats_max += CONNECTIONS_MAX
 
     def end_cloud(self, _):
+        self.arrivals.put_aside()
         self.start_cloud()
 
     # network

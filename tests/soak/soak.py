@@ -5,8 +5,8 @@ usage: scripts/soak [--minutes M | --hours H] [--seed N] [--out DIR] [--without 
   --minutes M, --hours H   how long faults are made (10 minutes); healing, draining and checking come on top
   --seed N                 the schedule of faults and what clients do; the same seed is the same schedule (random)
   --out DIR                where report.txt, soak.json, soak.png and schedule.json go (run/soak)
-  --without TRACK,...      leaves out faults, to find which of them it takes; the others are as before. Tracks: daemon, cloud,
-                           network, answers, twin, disk, clock, reload, reader, pause, operator
+  --without TRACK,...      leaves out faults, to find which of them it takes; the others are as before. Tracks: daemon,
+                           cloud, network, answers, twin, disk, clock, reload, reader, pause, operator
 
 Clients of several kinds send all the time, and repeat each message with the same Message-Id until it is acknowledged.
 Meanwhile the daemon and the cloud are killed, the network is cut, the disk filled, the daemon's clock set, its configuration
@@ -78,7 +78,7 @@ class Soak:
         self.watch = self.operator = self.totals = None
         self.clients = []
         self.queued = self.drain_seconds = 0
-        self.faults = Faults(self.machine, self.cloud, self.daemon, self.recovery, FIRST_TWIN)
+        self.faults = Faults(self.machine, self.cloud, self.daemon, self.arrivals, self.recovery, FIRST_TWIN)
 
     def start(self):
         self.faults.start_cloud()
@@ -138,7 +138,8 @@ class Soak:
         status = self.daemon.status()
         self.totals, self.queued = status["totals"], status["queue"]["messages"]
         self.operator.ask("check", "--deep")
-        wait_for("the records of what was delivered", lambda: self.arrivals.count >= self.cloud.stats()["accepted"])
+        wait_for("the records of what was delivered",
+                 lambda: self.arrivals.count_of_this_file() >= self.cloud.stats()["accepted"])
 
     def wait_until_empty(self):
         waiting = self.daemon.status()["queue"]["messages"]
@@ -191,9 +192,10 @@ class Soak:
         if self.violations:
             for program in (self.daemon, self.cloud):
                 program.kill()
-            leaving = f" --without {','.join(self.arguments.without)}" if self.arguments.without else ""
+            arguments = self.arguments
+            leaving = f" --without {','.join(arguments.without)}" if arguments.without else ""
             print(f"  logs, database and schedule of this run: {self.keep()}\n"
-                  f"  the same again: scripts/soak --minutes {self.arguments.minutes:g} --seed {self.arguments.seed}{leaving}")
+                  f"  the same again: scripts/soak --minutes {arguments.minutes:g} --seed {arguments.seed}{leaving}")
         return 1 if self.violations else 0
 
     def keep(self):

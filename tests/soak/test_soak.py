@@ -103,7 +103,7 @@ class Run(unittest.TestCase):
                 self.assertTrue(file.read().startswith(b"\x89PNG"))
 
     def test_what_the_cloud_got_and_nobody_sent_or_sent_otherwise_fails_the_run_and_its_data_is_kept(self):
-        process = self.start("--minutes", "0.05", "--seed", "127")
+        process = self.start("--minutes", "0.05", "--without", "daemon,cloud,disk")
         directory, processes = self.running(process)
         line = {**message("steady-0-0", 0)._asdict(), "twin": "steady-0-0", "body": '{"n": "another"}'}
         with open(os.path.join(directory, "cloud/records.ndjson"), "a", encoding="utf-8") as file:
@@ -120,7 +120,7 @@ class Run(unittest.TestCase):
         self.assert_nothing_left(directory, processes)
 
     def test_a_daemon_that_dies_by_itself_fails_the_run(self):
-        process = self.start("--minutes", "1", "--seed", "127")
+        process = self.start("--minutes", "1", "--without", "daemon")
         directory, processes = self.running(process)
         for pid, words in children_of(process.pid).items():
             if words[0].endswith("twinspoold"):

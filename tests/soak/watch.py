@@ -12,6 +12,7 @@ from harness import call
 
 LOOK_SECONDS = 0.05
 SAMPLE_SECONDS = 0.5
+RECORDS_BYTES_MAX = 64 << 20  # the stand-in cloud reads them all at each start
 
 
 class Arrivals:
@@ -21,8 +22,14 @@ class Arrivals:
         self.path, self.oracle = path, oracle
         self.offset = 0
         self.count = 0
+        self.count_before = 0  # of them, in files that were put aside
+        self.lock = threading.Lock()
 
     def read(self):
+        with self.lock:
+            return self.read_more()
+
+    def read_more(self):
         """A line without its end is a cloud that was killed: the next start cuts it away."""
         try:
             with open(self.path, "rb") as file:
@@ -40,6 +47,17 @@ class Arrivals:
     def read_all(self):
         while self.read():
             pass
+
+    def put_aside(self):
+        """While there is no cloud: it begins with a new file where the old one is large. The last one is kept."""
+        self.read_all()
+        with self.lock:
+            if self.offset > RECORDS_BYTES_MAX:
+                os.replace(self.path, self.path + ".before")
+                self.offset, self.count_before = 0, self.count
+
+    def count_of_this_file(self):
+        return self.count - self.count_before
 
 
 class Recovery:

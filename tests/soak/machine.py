@@ -3,6 +3,7 @@
 The network and the mounts are this process's own namespaces: they are gone with the last of its processes, whatever ends it.
 """
 
+import contextlib
 import ctypes
 import glob
 import os
@@ -109,7 +110,8 @@ class Machine:
             os.close(handle)
 
     def free_disk(self):
-        os.remove(os.path.join(self.mount, "hog"))
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(os.path.join(self.mount, "hog"))
 
     # Clock
 

@@ -36,7 +36,7 @@ class Oracle:
         self.faulty = collections.defaultdict(list)  # promise: what broke it
         self.counts = collections.Counter()
         self.delivered = 0
-        self.in_quarantine = set()  # (twin, number) at the end
+        self.kept = set()  # (twin, number) of what the daemon still holds at the end, in its queue or in the quarantine
 
     def twin(self, name, one_at_a_time=True):
         self.twins[name] = Twin(one_at_a_time)
@@ -100,7 +100,7 @@ class Oracle:
         if len(acknowledged) != len(twin.numbers):
             self.found("oracle", f"{name}: a client told of one message twice")
         for number in acknowledged.difference(twin.arrived):
-            if (name, number) not in self.in_quarantine:
+            if (name, number) not in (self.kept or ()):
                 self.found("lost", messages.message_id(name, number))
         for number in set(twin.arrived).difference(acknowledged):
             self.found("never acknowledged", messages.message_id(name, number))

@@ -176,6 +176,10 @@ class Soak:
             self.operator.stop()
         if self.watch:
             self.watch.stop()
+        self.faults.end_reader()
+        if self.machine.mount:
+            self.machine.free_disk()
+        self.oracle.kept = verdict.held_by(self.daemon.database)
 
     def tell(self):
         result = verdict.result(self)

@@ -59,7 +59,7 @@ class Promises(Fed):
         self.acknowledge()
         self.oracle.quarantined(TWIN, "pump:17")
         self.oracle.quarantined(TWIN, "pump:18")
-        self.oracle.in_quarantine.add((TWIN, 18))
+        self.oracle.kept.add((TWIN, 18))
         self.arrive([*(number for number in range(COUNT) if number not in (17, 18)), 17])
         self.assertEqual(self.promises(), {})
 

@@ -128,6 +128,7 @@ class Run(unittest.TestCase):
         text = process.communicate()[0]
         self.assertEqual(process.returncode, 1, text)
         self.assertRegex(text, r"(?m)^  FAILED: the daemon ended with -6:")
+        self.assertRegex(text, r"(?m)^  lost 0$")  # what has not arrived is in the database
         self.assert_nothing_left(directory, processes)
 
     def test_an_interrupted_run_leaves_nothing_behind(self):

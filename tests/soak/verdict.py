@@ -1,10 +1,24 @@
 """What came of a run: each broken promise as a line, and all the figures as a document."""
 
 import collections
+import contextlib
 import os
+import sqlite3
+
+import messages
 
 STUCK_SECONDS = 60  # nothing is in the way and nothing flows
 MARKS = ("Sanitizer", "runtime error:", "ENSURE")
+
+
+def held_by(database):
+    """(twin, number) of what waits there or is in the quarantine, for a daemon that is dead; None: it cannot be read."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            rows = connection.execute("SELECT twin, message_id FROM queue UNION ALL SELECT twin, message_id FROM quarantine")
+            return {(twin, messages.number_of(twin, message_id)) for twin, message_id in rows}
+    except sqlite3.Error:
+        return None
 
 
 def violations(soak, findings):
@@ -29,8 +43,9 @@ def violations(soak, findings):
 def result(soak):
     """`soak.violations` is complete behind it."""
     findings = soak.oracle.verdict()
-    if soak.totals is None:  # it did not come to the end: what has not arrived is not lost, but on its way
-        findings = [finding for finding in findings if finding.promise not in ("lost", "never acknowledged")]
+    if soak.totals is None:  # it did not come to the end: what arrived without a 204 was on its way
+        unknown = ("never acknowledged",) if soak.oracle.kept is not None else ("never acknowledged", "lost")
+        findings = [finding for finding in findings if finding.promise not in unknown]
     soak.violations += violations(soak, findings)
     return {**of_the_faults(soak), **of_the_messages(soak, findings), **of_the_daemon(soak), "violations": soak.violations}
 

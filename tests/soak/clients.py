@@ -141,10 +141,12 @@ class Sdk(Client):
     answer_seconds = 0.25
 
     def send(self):
+        self.answer_seconds = Sdk.answer_seconds
         self.send_one()
         self.rest(self.dice.expovariate(1 / 0.02))
 
     def back_off(self, failures):
+        self.answer_seconds = min(30, self.answer_seconds * 2)  # a slow machine answers at last
         time.sleep(min(5, 0.1 * 2 ** failures) * self.dice.uniform(0.8, 1))
 
 

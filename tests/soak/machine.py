@@ -42,8 +42,8 @@ class Machine:
             assert shutil.which(name), f"{name} is not installed (scripts/setup test)"
         failed = ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET | CLONE_NEWNS) != 0
         assert not failed, f"unshare: {os.strerror(ctypes.get_errno())}"
-        run("mount", "--make-rprivate", "/")
         run("ip", "link", "set", "lo", "up")
+        run("mount", "--make-rprivate", "/")
         nft(TABLE)
 
     def cut(self, *rules):

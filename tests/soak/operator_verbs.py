@@ -1,6 +1,7 @@
 """What operators ask of the daemon in the midst of it all, from a thread of its own, so that kills meet it, too."""
 
 import collections
+import contextlib
 import json
 import os
 import queue
@@ -21,7 +22,8 @@ class Operator(threading.Thread):
         self.asked, self.faults, self.oracle, self.dice = daemon, faults, oracle, dice
         # The daemon's own is a bad one for a moment now and then.
         self.config_path = shutil.copy(daemon.config_path, os.path.join(daemon.directory, "operator.yaml"))
-        self.orders = queue.Queue()
+        self.orders = queue.Queue(maxsize=2)
+        self.stopping = False
         self.counts = collections.Counter()
         self.interrupted = 0  # commands whose daemon was killed meanwhile, or whose queue was refused for now
         self.broken = []
@@ -31,7 +33,7 @@ class Operator(threading.Thread):
                       "quarantine retry": self.retry_quarantine}
 
     def run(self):
-        while self.orders.get() is not None:
+        while self.orders.get() and not self.stopping:
             if not self.deck:
                 self.deck = self.dice.sample(sorted(self.verbs), len(self.verbs))
             verb = self.deck.pop()
@@ -41,8 +43,14 @@ class Operator(threading.Thread):
             except Exception as failure:  # pylint: disable=broad-except
                 self.broken.append(f"{verb}: {failure!r}")
 
+    def order(self):
+        """One more command, unless it is behind anyway."""
+        with contextlib.suppress(queue.Full):
+            self.orders.put_nowait(True)
+
     def stop(self):
-        self.orders.put(None)
+        self.stopping = True
+        self.order()
         self.join()
 
     def ask(self, *arguments, accepted=(0,)):

@@ -19,6 +19,7 @@ in DIR/failed-SEED), 2 usage.
 """
 
 import argparse
+import collections
 import heapq
 import http.client
 import json
@@ -94,19 +95,29 @@ class Soak:
             thread.start()
 
     def make_faults(self):
-        """Each begins and ends at its time, or as soon after as those before it let it."""
+        """Each at its time, or later: on a slow machine, too, there is a while between two of a track."""
         due = [(fault.begin, number, True, fault) for number, fault in enumerate(self.faults_due)]
         heapq.heapify(due)
-        while due:
+        earliest = collections.Counter()  # track: when its next may begin
+        while due and due[0][0] < self.arguments.minutes * 60:
             at, number, beginning, fault = heapq.heappop(due)
             self.sleep_until(at)
-            if not beginning:
+            track = KINDS[fault.kind].track
+            if beginning and self.watch.seconds() < earliest[track]:
+                later = earliest[track]
+                fault.begin, fault.end = later, later + fault.end - fault.begin
+                heapq.heappush(due, (later, number, True, fault))
+            elif not beginning:
                 self.faults.end(fault)
+                earliest[track] = self.watch.seconds() + GAPS[track][0]
             elif fault.kind == "operator":
-                self.operator.orders.put(fault)
+                self.operator.order()
             elif self.faults.begin(fault):
                 heapq.heappush(due, (fault.end, number, False, fault))
         self.sleep_until(self.arguments.minutes * 60)
+        for _, _, beginning, fault in due:  # what a slow machine has not ended in time
+            if not beginning:
+                self.faults.end(fault)
 
     def sleep_until(self, seconds):
         while True:
@@ -160,6 +171,8 @@ class Soak:
             self.abandon()
 
     def abandon(self):
+        if self.watch:
+            self.watch.stop()  # what nobody serves any more is not stuck
         try:
             with open(os.path.join(self.directory, "status.json"), "w", encoding="utf-8") as file:
                 json.dump(self.daemon.status(), file, indent=1)
@@ -174,8 +187,7 @@ class Soak:
             client.join()
         if self.operator and self.operator.is_alive():
             self.operator.stop()
-        if self.watch:
-            self.watch.stop()
+        self.arrivals.read_all()
         self.faults.end_reader()
         if self.machine.mount:
             self.machine.free_disk()

@@ -114,6 +114,7 @@ class Soak:
                 self.operator.order()
             elif self.faults.begin(fault):
                 heapq.heappush(due, (fault.end, number, False, fault))
+                earliest[track] = fault.end + GAPS[track][0]
         self.sleep_until(self.arguments.minutes * 60)
         for _, _, beginning, fault in due:  # what a slow machine has not ended in time
             if not beginning:

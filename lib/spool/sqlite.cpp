@@ -12,6 +12,8 @@ constexpr int kBusyTimeoutMs = 5000;
 Errc code_of(sqlite3* connection) {
   const int extended = sqlite3_extended_errcode(connection);
   if (extended == SQLITE_IOERR_NOMEM) return Errc::busy;
+  // The index of the WAL could not grow. It is no part of what is on disk: made anew from the WAL by whoever opens it.
+  if (extended == SQLITE_IOERR_SHMSIZE) return Errc::full;
   switch (extended & 0xff) {
     case SQLITE_FULL:
       return Errc::full;

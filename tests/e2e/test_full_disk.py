@@ -2,18 +2,18 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 
-from harness import EndToEnd, wait_for
+from harness import EndToEnd, call, wait_for
 from loop_disk import LoopDisk
 
-DISK_MIB = 48
+class SmallDisk(EndToEnd):
+    disk_mib = 48
 
-
-class FullDisk(EndToEnd):
     def setUp(self):
         super().setUp()
-        self.disk = LoopDisk(self, DISK_MIB).mount_point
+        self.disk = LoopDisk(self, self.disk_mib).mount_point
         self.daemon.database = os.path.join(self.disk, "queue.db")
         self.daemon.config["store"] = {"path": self.daemon.database, "min_free": 0}
 
@@ -30,17 +30,24 @@ class FullDisk(EndToEnd):
             accepted.append(f"{prefix}-{n}")
         raise AssertionError("the disk never became full")
 
+    def fill_up(self):
+        """Another program takes all that is left."""
+        hog = os.path.join(self.disk, "hog")
+        subprocess.run(["dd", "if=/dev/zero", f"of={hog}", "bs=4096"], check=False, capture_output=True)
+        return hog
+
     def assert_delivered(self, accepted):
         arrived = {record["message_id"] for record in self.cloud.records()}
         self.assertEqual([one for one in accepted if one not in arrived], [])
 
+
+class FullDisk(SmallDisk):
     def test_a_full_disk_drains_and_opens_again_by_itself(self):
         self.daemon.start()
         self.cloud.down()
         accepted = self.fill("first")
         # What another program does to the last free blocks.
-        hog = os.path.join(self.disk, "hog")
-        subprocess.run(["dd", "if=/dev/zero", f"of={hog}", "bs=4096"], check=False, capture_output=True)
+        hog = self.fill_up()
         self.assertEqual(self.daemon.send("twin-1").status, 507)
         self.cloud.up()
         self.daemon.wait_until_drained()
@@ -70,8 +77,7 @@ class FullDisk(EndToEnd):
         self.daemon.start()
         self.cloud.down()
         accepted = self.fill("first")
-        subprocess.run(["dd", "if=/dev/zero", f"of={os.path.join(self.disk, 'hog')}", "bs=4096"], check=False,
-                       capture_output=True)
+        self.fill_up()
         self.daemon.kill()
         self.daemon.write_config()
         self.daemon.spawn("--config", self.daemon.config_path)
@@ -80,3 +86,40 @@ class FullDisk(EndToEnd):
         self.cloud.up()
         self.daemon.wait_until_drained()
         self.assert_delivered(accepted)
+
+
+class HeldLog(SmallDisk):
+    disk_mib = 96
+
+    def test_a_reader_that_holds_the_log_on_a_full_disk_stops_neither_the_drain_nor_a_start(self):
+        """The index of the log (-shm) has to grow beyond 4,062 frames, and has no room to."""
+        self.daemon.start()
+
+        def hold_the_log():
+            reader = sqlite3.connect(f"file:{self.daemon.database}?mode=ro", uri=True, isolation_level=None)
+            self.addCleanup(reader.close)
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM queue").fetchone()
+            return reader
+
+        body = json.dumps({"filler": "x" * 16000}).encode()
+        reader = hold_the_log()
+        while os.path.getsize(self.daemon.database + "-wal") < 20 << 20:
+            self.assert_accepted(self.daemon.send("twin-1", body))
+        reader.close()
+        for _ in range(300):  # the log begins anew, in a file that keeps its size
+            self.assert_accepted(self.daemon.send("twin-1", body))
+        self.daemon.wait_until_drained()
+        self.daemon.restart()  # its index begins anew, too, and is small
+        self.cloud.down()
+        for batch in range(80):
+            lines = "".join(f'{{"twin":"t{n % 40}","messageId":"{batch}-{n}","telemetry":{{}}}}\n' for n in range(500))
+            self.assertEqual(call(self.daemon.socket, "POST", "/telemetry:batch", lines.encode(),
+                                  {"Content-Type": "application/x-ndjson"}).status, 204)
+        self.assertEqual(os.path.getsize(self.daemon.database + "-shm"), 32768)
+        hold_the_log()
+        self.fill_up()
+        self.cloud.up()
+        self.daemon.wait_until_drained()
+        self.assertEqual(self.daemon.status()["store"]["fault"], "")
+        self.daemon.restart()

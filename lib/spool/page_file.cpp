@@ -148,7 +148,7 @@ void PageFile::index_wal(std::uint64_t bytes) {
   std::optional<Checksum> computed = header.seed;  // over all frames up to it
   PageNumber committed_page = 0;                   // the frame before was a commit, of this page
   std::uint64_t damaged = 0;                       // since the last frame that was believed
-  int commits_after_damage = -1;                   // -1: no damage yet
+  int commits_after_damage = -1;                   // in frames that continue each other; -1: no damage before them
   bool first_unseeded = !header.seed;
   Frame frame;
   for (std::uint64_t i = 0; i < frames; ++i) {
@@ -166,12 +166,14 @@ void PageFile::index_wal(std::uint64_t bytes) {
       // Frames of an earlier round of the WAL have other salts: two of them in a row are its end, one may be damage.
       ++damaged;
       committed_page = 0;
+      // Two starts after power cuts may leave the rest of a commit that was torn behind another that is: not one chain.
+      commits_after_damage = -1;
       if (!ours && damaged > 1) break;
       continue;
     }
     if (damaged > 0) {
       wal_.damaged += std::exchange(damaged, 0);
-      commits_after_damage = std::max(commits_after_damage, 0);
+      commits_after_damage = 0;
     }
     wal_.frames = i + 1;
     const bool padding = committed_page == frame.number() && frame.pages_after_commit() > 0;

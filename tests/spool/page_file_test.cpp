@@ -85,5 +85,28 @@ TEST_CASE("a torn end of a WAL is no damage", "[spool][salvage]") {
   CHECK_FALSE(store.open().wal().lost_commits);
 }
 
+// Power cut, start, power cut: the first frames of the second start's commit are torn, and behind it stands the end of
+// the commit that the first cut tore.
+TEST_CASE("what is left of two torn commits is no damage", "[spool][salvage]") {
+  const Killed store;
+  std::string wal = store.dir.read("queue.db-wal");
+  const std::uint64_t frames = store.open().wal().frames;
+  // The last three commits, of several frames each, no longer continue each other, and each has lost its first frame.
+  std::vector<std::uint64_t> ends;  // of commits, padding aside
+  for (std::uint64_t i = 0; i < frames; ++i) {
+    const auto word = [&](std::uint64_t frame, std::size_t at) { return wal.substr(32 + frame * kFrame + at, 4); };
+    const bool commit = word(i, 4) != std::string(4, '\0');
+    if (commit && (i == 0 || word(i, 0) != word(i - 1, 0))) ends.push_back(i);
+  }
+  REQUIRE(ends.size() > 10);
+  for (std::size_t i = ends.size() - 3; i < ends.size(); ++i) {
+    std::uint64_t first = ends[i - 1] + 1;
+    while (wal.substr(32 + first * kFrame, 4) == wal.substr(32 + (first - 1) * kFrame, 4)) ++first;  // its padding
+    for (std::size_t at = 0; at < kFrame; ++at) wal.at(32 + first * kFrame + at) ^= '\x5a';
+  }
+  store.dir.write("queue.db-wal", wal);
+  CHECK_FALSE(store.open().wal().lost_commits);
+}
+
 }  // namespace
 }  // namespace twinspool

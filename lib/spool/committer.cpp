@@ -19,9 +19,10 @@ Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, Sp
                                                    std::vector<SourceConfig> sources) {
   Result<StoreHome> home = StoreHome::open(config.path, clocks.boot_id);
   if (!home) return tl::unexpected(home.error());
-  // A new store gets its run file, the witness that it exists, only once it does.
+  // A store gets its run file, the witness that it exists, only once it does.
   const bool is_new = home->is_new();
-  if (!is_new) {
+  const bool is_complete = home->is_complete();
+  if (is_complete) {
     if (Result<void> marked = home->mark_running(); !marked) return tl::unexpected(marked.error());
   }
   std::unique_ptr<Committer> committer(new Committer(config, std::move(clocks), std::move(*home), std::move(sources)));
@@ -29,7 +30,7 @@ Result<std::unique_ptr<Committer>> Committer::open(const StoreConfig& config, Sp
     if (opened.error().code == Errc::storage && !is_new) committer->home_.mark_io_error();
     return tl::unexpected(opened.error());
   }
-  if (is_new) {
+  if (!is_complete) {
     if (Result<void> marked = committer->home_.mark_running(); !marked) return tl::unexpected(marked.error());
   }
   return committer;

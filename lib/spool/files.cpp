@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <string_view>
 
+#include "spool/page_file.h"
 #include "spool/schema.h"
 
 namespace twinspool {
@@ -54,6 +55,13 @@ bool is_header_of_ours(std::string_view header) {
   const bool pages = header[16] == 0x10 && header[17] == 0 && header[20] == 0;            // of 4 KiB, all of it used
   const bool journal = header[18] >= 1 && header[18] <= 2 && header[19] == header[18];    // 2: a WAL
   return pages && journal && big_endian(header, 52) != 0 && big_endian(header, 64) == 1;  // incremental vacuum
+}
+
+FileState state_of(std::string_view header) {
+  using namespace std::string_view_literals;
+  if (header.size() < kHeaderBytes || !header.starts_with("SQLite format 3\0"sv)) return FileState::no_header;
+  if (big_endian(header, 68) == kApplicationId && !is_header_of_ours(header)) return FileState::no_header;
+  return big_endian(header, 68) == kApplicationId ? FileState::ours : FileState::foreign;
 }
 
 Result<void> make_directory(const std::string& directory) {
@@ -167,10 +175,12 @@ Result<FileState> inspect(const StoreFiles& files) {
 
   const Result<std::string> header = read_small_file(files.database);
   if (!header) return tl::unexpected(header.error());
-  using namespace std::string_view_literals;
-  if (header->size() < kHeaderBytes || !header->starts_with("SQLite format 3\0"sv)) return FileState::no_header;
-  if (big_endian(*header, 68) == kApplicationId && !is_header_of_ours(*header)) return FileState::no_header;
-  return big_endian(*header, 68) == kApplicationId ? FileState::ours : FileState::foreign;
+  const FileState state = state_of(*header);
+  if (state != FileState::no_header || file_size(files.wal) == 0) return state;
+  // A power cut during a checkpoint may have torn the page of the header. Then it is in the WAL, too, and whole.
+  const Result<PageFile> pages = PageFile::open(files.database, files.wal);
+  Page first;
+  return pages && pages->read(1, first) ? state_of({first.data(), first.size()}) : state;
 }
 
 Result<void> create_empty(const std::string& path) {

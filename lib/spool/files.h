@@ -50,7 +50,7 @@ enum class FileState : std::uint8_t {
   no_header  // of a SQLite database
 };
 
-// Looks at the header without SQLite.
+// Looks at the header without SQLite, as SQLite would find it.
 Result<FileState> inspect(const StoreFiles& files);
 
 // Makes an empty 0640 file, durably.

@@ -17,6 +17,12 @@ std::pair<std::uint64_t, std::uint64_t> identity(const std::string& path) {
   return {info.st_dev, info.st_ino};
 }
 
+// Its first commit made a WAL, and no stop of ours removes it.
+bool uses_wal(const StoreFiles& files) {
+  const Result<std::string> header = read_small_file(files.database);
+  return header && header->size() > 18 && (*header)[18] == 2;
+}
+
 // What SQLite would not find, or would pass over in silence. Empty: nothing. Errc::invalid: a file that is not ours.
 Result<std::string> find_damage(const StoreFiles& files, FileState state) {
   if (state == FileState::empty) return "the file is empty";
@@ -66,12 +72,14 @@ Result<StoreHome> StoreHome::open(const std::string& path, const std::string& bo
   if (home.is_new_) {
     if (Result<void> created = create_empty(home.files_.database); !created) return tl::unexpected(created.error());
   } else {
-    home.wal_is_missing_ = last->state == RunFile::State::running && ::access(home.files_.wal.c_str(), F_OK) != 0;
+    home.wal_is_missing_ =
+        last->state == RunFile::State::running && ::access(home.files_.wal.c_str(), F_OK) != 0 && uses_wal(home.files_);
     if (Result<void> adopted = adopt(home.files_, *last, boot_id); !adopted) return tl::unexpected(adopted.error());
     Result<std::string> damage = find_damage(home.files_, *state);
     if (!damage) return tl::unexpected(damage.error());
     home.damage_ = std::move(*damage);
   }
+  home.is_complete_ = last->state != RunFile::State::absent;
   home.run_ = RunFile{RunFile::State::running, boot_id, ::getpid(), false};
   return home;
 }

@@ -23,6 +23,7 @@ class StoreHome {
   const StoreFiles& files() const { return files_; }
   DiskReserve& reserve() { return reserve_; }
   bool is_new() const { return is_new_; }
+  bool is_complete() const { return is_complete_; }  // it was opened before: its run file says so
   // Not empty: what SQLite must not be given, and why. Its rows can still be salvaged.
   const std::string& damage() const { return damage_; }
   // The last stop was not clean, and the WAL is not there: somebody removed it, and what it held.
@@ -44,6 +45,7 @@ class StoreHome {
   DiskReserve reserve_;
   RunFile run_;
   bool is_new_ = false;
+  bool is_complete_ = false;
   std::string damage_;
   bool wal_is_missing_ = false;
   std::array<std::pair<std::uint64_t, std::uint64_t>, 2> open_files_{};  // device and number of database and WAL

@@ -33,16 +33,21 @@ Result<std::unique_ptr<Store>> Store::open(const std::string& path, bool is_new,
 }
 
 Result<void> Store::set_up(bool is_new, const SpoolClocks& clocks) {
-  if (is_new) {
-    // The schema is written before the WAL mode: a file whose header does not name us yet is always an empty one.
-    Result<void> shaped = database_.execute("PRAGMA page_size = 4096; PRAGMA auto_vacuum = INCREMENTAL");
-    if (!shaped) return shaped;
-  }
   Result<void> set = database_.execute(
       "PRAGMA mmap_size = 0; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF; "
       "PRAGMA locking_mode = NORMAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; "
       "PRAGMA journal_size_limit = 33554432");
   if (!set) return set;
+  // A stop in between may have left a journal that takes it back to nothing.
+  const Result<std::int64_t> pages = database_.integer("PRAGMA page_count");
+  if (!pages) return tl::unexpected(pages.error());
+  if (is_new || *pages == 0) {
+    // The first page that is written names us: a file whose header does not is always an empty one.
+    Result<void> shaped =
+        database_.execute("PRAGMA page_size = 4096; BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = " +
+                          std::to_string(kApplicationId) + "; COMMIT");
+    if (!shaped) return shaped;
+  }
   if (Result<void> migrated = migrate(database_); !migrated) return migrated;
   Result<std::string> mode = database_.text("PRAGMA journal_mode = WAL");
   if (!mode) return tl::unexpected(mode.error());

@@ -223,6 +223,7 @@ TEST_CASE("a salvaged store keeps what it knew, and says what happened", "[spool
   store.quarantine(2);
   store.close();
   trash_page(store.config.path, 1);
+  std::filesystem::remove(store.config.path + "-wal");  // it has that page, too
   store.open();
   CHECK(store.spool->stats().fault.empty());
   CHECK(store.spool->stats().degraded.find("298 messages were salvaged") != std::string::npos);
@@ -231,7 +232,7 @@ TEST_CASE("a salvaged store keeps what it knew, and says what happened", "[spool
   CHECK(store.spool->stats().quarantine_messages == 1);
   CHECK(store.append(telemetry("twin-1", "id-1", "{\"n\":1,\"pad\":\"" + std::string(150, 'x') + "\"}"))->duplicate);
   CHECK(store.append(telemetry("twin-1", "next"))->sequence == kRows + 1);
-  CHECK(files_like(store, ".corrupt-").size() == 2);
+  CHECK(files_like(store, ".corrupt-").size() == 1);
   CHECK(store.conserved());
 }
 

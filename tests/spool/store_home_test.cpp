@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "spool/fixture.h"
+#include "spool/schema.h"
 #include "support/catch.h"
 
 namespace twinspool {
@@ -172,6 +173,31 @@ TEST_CASE("files that cannot be opened are no I/O error, so nothing is copied fo
   CHECK(store.dir.read("queue.db.run").find("io_error 0") != std::string::npos);
   std::filesystem::remove(store.config.path + "-wal");
   CHECK(store.try_open());
+}
+
+TEST_CASE("a header that a power cut tore during a checkpoint is in the WAL, too", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  REQUIRE(store.append(telemetry("pump", "a", "{\"long\":\"" + std::string(9000, 'x') + "\"}")));  // the file grows
+  store.close();
+  std::string database = store.dir.read("queue.db");
+  database.replace(0, 4096, std::string(4096, '\xa5'));
+  store.dir.write("queue.db", database);
+  store.open();
+  CHECK(store.spool->stats().degraded.empty());
+  CHECK(store.read()->messages.size() == 1);
+}
+
+TEST_CASE("a first start that was cut goes on, and misses no WAL", "[spool][home]") {
+  TestSpool store;
+  store.dir.write("queue.db", "");
+  store.write_sql("PRAGMA page_size = 4096; BEGIN; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = " +
+                  std::to_string(kApplicationId) + "; COMMIT");
+  const bool marked = GENERATE(false, true);
+  if (marked) store.dir.write("queue.db.run", "boot another\npid 1\nstate running\nio_error 0\n");
+  store.open();
+  CHECK(store.spool->stats().degraded.empty());
+  CHECK(store.append(telemetry("pump", "a")));
 }
 
 }  // namespace

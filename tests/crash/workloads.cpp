@@ -1,0 +1,186 @@
+#include "crash/workloads.h"
+
+#include <cerrno>
+
+#include "util/error.h"
+
+namespace twinspool::crash {
+namespace {
+
+// The first start, schema and all; then one message a commit.
+Recording one_by_one(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.begin_recording();
+  run.start();
+  for (int i = 0; i < 15; ++i) {
+    run.send(1);
+    if (i % 4 == 3) run.deliver(2);
+    if (i == 9) run.quarantine();
+  }
+  run.stop();
+  return run.recording();
+}
+
+void use(Run& run) {
+  for (int i = 0; i < 12; ++i) {
+    run.finish(i % 3);
+    run.send(4 + i % 5);
+    if (i % 4 == 1) run.deliver(4);
+    if (i % 5 == 2) run.quarantine();
+  }
+}
+
+Recording batches(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.start();
+  run.begin_recording();
+  use(run);
+  run.deliver(100);
+  run.send(3);
+  run.stop();
+  return run.recording();
+}
+
+// Checkpoints, kills and starts within the boot.
+Recording lives(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.start();
+  run.begin_recording();
+  for (int life = 0; life < 3; ++life) {
+    run.send(6);
+    run.deliver(2);
+    run.send(5);
+    run.stop();
+    run.start();
+    run.send(3);
+    run.finish(2);
+    run.kill();
+    run.start();
+    run.send(4);
+    run.quarantine();
+  }
+  run.stop();
+  return run.recording();
+}
+
+Recording retention(const Plants& plants) {
+  StoreConfig config = Gateway::plain_config();
+  config.max_messages = 25;
+  config.when_full = WhenFull::drop_oldest;
+  config.max_age = std::chrono::minutes(5);
+  Run run(config, {}, plants);
+  run.start();
+  run.begin_recording();
+  for (int i = 0; i < 10; ++i) {
+    run.send(5 + i % 4);
+    run.deliver(i % 3);
+  }
+  run.pass(310'000);
+  run.settle();
+  run.send(8);
+  run.stop();
+  return run.recording({.drops = true});
+}
+
+// The disk is full now and then: the WAL is copied into the file and begins anew, and what left the queue is recorded.
+Recording full_disk(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.start();
+  run.send(10);
+  run.begin_recording();
+  for (int time = 0; time < 4; ++time) {
+    run.send(5);
+    run.deliver(1);
+    int refusals = 2;
+    run.disk().set_faults([&](Disk::Call call, const std::string& name) {
+      return Disk::Answer{call == Disk::Call::write && name.ends_with("-wal") && refusals-- == 1 ? ENOSPC : 0};
+    });
+    run.finish(2);
+    run.send(2);
+    run.disk().set_faults({});
+    run.pass(20'000);
+    run.settle();
+    run.send(4);
+  }
+  run.stop();
+  return run.recording();
+}
+
+// Large bodies, until the WAL is copied into the file while the store runs, twice.
+Recording checkpoints(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.start();
+  for (int i = 0; i < 11; ++i) run.send(10, 30'000);
+  run.begin_recording();
+  for (int i = 0; i < 3; ++i) run.send(5, 30'000);
+  run.deliver(40);
+  run.send(5);
+  return run.recording();
+}
+
+// Page 1 is gone, so the rows go into a new file; none of them was on it.
+Recording salvage(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.start();
+  run.send(20);
+  run.deliver(3);
+  run.quarantine();
+  run.stop();
+  Image& image = run.disk().image_to_damage();
+  image.node(kRoot).entries.erase("queue.db-wal");
+  image.node(*image.find("queue.db")).content.write(0, std::string(kBlockBytes, '\xa5'));
+  run.begin_recording();
+  run.start();
+  run.send(4);
+  run.settle();
+  run.send(4);
+  run.deliver(5);
+  run.quarantine();
+  run.stop();
+  return run.recording({.may_be_degraded = true});
+}
+
+// A sync fails, so the rows go into a new file; then the next one does.
+Recording rebuild(const Plants& plants) {
+  Run run(Gateway::plain_config(), {}, plants);
+  run.start();
+  run.send(12);
+  run.deliver(2);
+  run.begin_recording();
+  for (int time = 0; time < 2; ++time) {
+    run.send(4);
+    run.finish(2);
+    bool failed = false;
+    run.disk().set_faults([&](Disk::Call call, const std::string& name) {
+      const bool fails = call == Disk::Call::sync && name.ends_with("-wal") && !std::exchange(failed, true);
+      return Disk::Answer{fails ? EIO : 0};
+    });
+    run.send(3);
+    run.settle();
+    run.disk().set_faults({});
+    run.send(4);
+    run.deliver(3);
+    run.quarantine();
+  }
+  run.stop();
+  return run.recording({.may_be_degraded = true});
+}
+
+const std::vector<Workload> kWorkloads = {
+    {"one_by_one", one_by_one, 18}, {"batches", batches, 18},        {"lives", lives, 18},
+    {"retention", retention, 12},   {"salvage", salvage, 11},        {"rebuild", rebuild, 11},
+    {"full_disk", full_disk, 11},   {"checkpoints", checkpoints, 1},
+};
+
+}  // namespace
+
+const std::vector<Workload>& workloads() { return kWorkloads; }
+
+const Workload& workload(const std::string& name) {
+  for (const Workload& one : kWorkloads)
+    if (one.name == name) return one;
+  ENSURE(!"there is such a workload");
+  return kWorkloads.front();
+}
+
+}  // namespace twinspool::crash

@@ -48,8 +48,11 @@ void Run::start() { ENSURE(try_start()); }
 
 void Run::stop() {
   round_ = disk_.recorded();
+  gateway_.spool().flush_and_close([] {});
+  gateway_.commit();                                          // its answers
+  const bool all = gateway_.spool().stats().unrecorded == 0;  // not on a disk that fails
   gateway_.stop();
-  note_recorded();
+  if (all) note_recorded();
 }
 
 void Run::settle() {

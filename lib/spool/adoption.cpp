@@ -16,8 +16,9 @@
 namespace twinspool {
 namespace {
 
-constexpr std::size_t kRunFileBytes = 256;  // always, so that it can be overwritten in place
-constexpr off_t kShmInUseByte = 128;        // every connection holds a read lock on this byte of the -shm file
+constexpr std::size_t kRunFileBytes = 256;              // always, so that it can be overwritten in place
+constexpr std::uint64_t kUnfinishedBytesMax = 1 << 20;  // a new store is a tenth of it
+constexpr off_t kShmInUseByte = 128;  // every connection holds a read lock on this byte of the -shm file
 
 std::string_view value_of(std::string_view text, std::string_view key) {
   while (!text.empty()) {
@@ -136,7 +137,9 @@ Result<void> write_run_file(const StoreFiles& files, const RunFile& run) {
 Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::string& boot_id) {
   const bool same_boot = last.state == RunFile::State::absent || last.boot_id == boot_id;
   if (last.state == RunFile::State::clean || !same_boot || file_size(files.database) == 0) return {};
-  if (file_size(files.wal) == 0 && !last.io_error) return {};
+  // A first start that did not come to its end left no note of what its disk did: all of it may be in the cache alone.
+  const bool unfinished = last.state == RunFile::State::absent && file_size(files.database) <= kUnfinishedBytesMax;
+  if (file_size(files.wal) == 0 && !last.io_error && !unfinished) return {};
 
   if (const pid_t user = user_of(files); user != 0) {
     if (last.io_error)
@@ -155,6 +158,8 @@ Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::stri
   }
   if (last.io_error) {
     if (Result<void> kept = keep_old(files); !kept) return kept;
+  }
+  if (last.io_error || unfinished) {
     if (Result<void> renewed = renew(files, files.database); !renewed) return renewed;
   }
   log::info("store.adopt", {{"wal_bytes", file_size(files.wal)}, {"io_error", last.io_error}});

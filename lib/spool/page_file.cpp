@@ -191,6 +191,20 @@ void PageFile::index_wal(std::uint64_t bytes) {
     unfinished_.push_back(page);
     unfinished_frames_.push_back(at);
   }
+  if (wal_.lost_commits && database_has_all()) wal_.lost_commits = false;
+}
+
+// A checkpoint had put everything there, and the WAL was to begin anew: its first block may be garbage after a power
+// cut.
+bool PageFile::database_has_all() const {
+  Page in_wal;
+  Page in_database;
+  return std::all_of(frames_.begin(), frames_.end(), [&](const auto& entry) {
+    const auto& [number, frame] = entry;
+    return read_frame(frame, in_wal) &&
+           read_at(database_.get(), std::uint64_t{number - 1} * kPageBytes, in_database.data(), in_database.size()) &&
+           in_wal == in_database;
+  });
 }
 
 bool PageFile::read_frame(std::uint64_t frame, Page& page) const {

@@ -41,7 +41,9 @@ class PageFile {
   struct Wal {
     std::uint64_t frames = 0;   // that belong to it
     std::uint64_t damaged = 0;  // frames in the middle of it that cannot be believed
-    bool lost_commits = false;  // whole transactions follow a damaged frame: SQLite would drop them in silence
+    // Whole transactions follow a damaged frame, and the database does not have them: SQLite would drop them in
+    // silence.
+    bool lost_commits = false;
   };
   const Wal& wal() const { return wal_; }
   std::uint64_t unreadable() const { return unreadable_; }  // pages that the medium did not give, so far
@@ -62,6 +64,7 @@ class PageFile {
   PageFile() = default;
   void index_wal(std::uint64_t bytes);
   bool read_frame(std::uint64_t frame, Page& page) const;
+  bool database_has_all() const;
 
   Descriptor database_, wal_file_;
   PageNumber pages_ = 0;

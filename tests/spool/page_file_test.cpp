@@ -51,6 +51,26 @@ TEST_CASE("pages are what SQLite would read: of the WAL, else of the file", "[sp
   CHECK(store.pages() == before);
 }
 
+TEST_CASE("a WAL whose first block is garbage has lost nothing where the database has all of it", "[spool][salvage]") {
+  const Killed store;
+  std::string wal = store.dir.read("queue.db-wal");
+  std::fill_n(wal.begin(), 4096, 'g');
+  store.dir.write("queue.db-wal", wal);
+  CHECK(store.open().wal().lost_commits);
+
+  const Killed checkpointed;
+  wal = checkpointed.dir.read("queue.db-wal");
+  {
+    auto database = sqlite::Database::open(checkpointed.dir.file("queue.db"), sqlite::Database::Mode::read_write);
+    REQUIRE(database);
+    REQUIRE(database->integer("SELECT count(*) FROM messages") == 20);
+    REQUIRE(database->checkpoint());
+  }
+  std::fill_n(wal.begin(), 4096, 'g');
+  checkpointed.dir.write("queue.db-wal", wal);
+  CHECK_FALSE(checkpointed.open().wal().lost_commits);
+}
+
 TEST_CASE("one damaged frame of a WAL costs no other", "[spool][salvage]") {
   const Killed store;
   const std::vector<Page> before = store.pages();

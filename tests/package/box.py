@@ -44,8 +44,9 @@ def run(*command, check=True, **options):
 
 
 def mirror():
+    """The one that apt uses here; none: debootstrap knows one itself."""
     sites = run("apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages", "Codename: bookworm").stdout
-    return (sites.split() or ["http://deb.debian.org/debian"])[0]
+    return sites.split()[:1]
 
 
 def base_of(suite):
@@ -64,7 +65,7 @@ def make_base(suite, base):
     os.makedirs(os.path.join(base, "etc/dpkg/dpkg.cfg.d"))
     with open(os.path.join(base, "etc/dpkg/dpkg.cfg.d/unsynced"), "w", encoding="ascii") as file:
         file.write("force-unsafe-io\n")  # it can be made again, and syncs take most of the time
-    run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES[suite]), suite, base, mirror())
+    run("debootstrap", "--variant=minbase", "--include=" + ",".join(PACKAGES[suite]), suite, base, *mirror())
     shutil.rmtree(os.path.join(base, "var/cache/apt/archives"), ignore_errors=True)
     os.makedirs(os.path.join(base, "var/cache/apt/archives/partial"))
     with open(os.path.join(base, ".complete"), "w", encoding="utf-8"):

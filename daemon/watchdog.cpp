@@ -12,8 +12,8 @@
 namespace twinspool {
 namespace {
 
-constexpr int kLooks =
-    3;  // within the watchdog's time: one that finds nothing wrong a moment too late costs no restart
+// Within the watchdog's time: one that finds nothing wrong a moment too late costs no restart.
+constexpr int kLooks = 3;
 
 std::int64_t number_in(const char* variable) {
   const char* text = std::getenv(variable);

@@ -167,14 +167,16 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
   if (work.expire) {
     if (Result<void> expired = expire(at); !expired) return expired;
   }
-  for (Append& append : work.appends) {
-    if (Result<void> written = write_append(append, at, outcome); !written) return written;
-  }
+  // What leaves goes first: it makes room, and SQLite puts what comes on the pages that it frees. They are in this
+  // commit already, where pages that were free before would be written beside them.
   if (work.record && !departures_.empty()) {
     if (Result<void> written = write_departures(); !written) return written;
   }
   if (departures_written_ > 0) {
     if (Result<void> trimmed = trim(at); !trimmed) return trimmed;
+  }
+  for (Append& append : work.appends) {
+    if (Result<void> written = write_append(append, at, outcome); !written) return written;
   }
   for (const LaneNote& note : work.notes) {
     if (Result<void> begun = ensure_writing(); !begun) return begun;

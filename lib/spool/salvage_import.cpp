@@ -229,7 +229,7 @@ SalvageImport::SalvageImport(std::unique_ptr<Salvage> salvage, SalvageNote note)
 
 Result<void> SalvageImport::prepare(Store& store) {
   if (digester_) return {};
-  digester_.emplace(store.digest_key());
+  LossCount losses = place_.losses;
   // By an earlier process.
   auto before = store.database().prepare("SELECT sequence FROM messages WHERE sequence < ?");
   if (!before) return tl::unexpected(before.error());
@@ -237,9 +237,12 @@ Result<void> SalvageImport::prepare(Store& store) {
   for (;;) {
     const Result<bool> there = before->step();
     if (!there) return tl::unexpected(there.error());
-    if (!*there) return {};
-    place_.losses.found(as_unsigned(before->integer(0)), true);
+    if (!*there) break;
+    losses.found(as_unsigned(before->integer(0)), true);
   }
+  place_.losses = before_.losses = losses;  // whatever becomes of this slice
+  digester_.emplace(store.digest_key());
+  return {};
 }
 
 Result<bool> SalvageImport::step(Store& store, const Moment& now) {

@@ -17,7 +17,7 @@
 
 namespace twinspool {
 
-constexpr std::size_t kRecordFrom = 128;                     // finished messages: recorded when so many wait,
+constexpr std::size_t kRecordFrom = 64;                      // finished messages: recorded when so many wait,
 constexpr Duration kRecordWithin = std::chrono::seconds(1);  // or one has waited so long; lanes that changed, too
 
 class ThreadedSpool final : public Spool {

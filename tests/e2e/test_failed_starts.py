@@ -1,4 +1,4 @@
-"""A start that fails is tried again every two seconds, for days if nobody looks: it leaves nothing behind and wears out nothing."""
+"""A start that fails is tried again every two seconds, for days if nobody looks: it leaves nothing and wears out nothing."""
 
 import os
 import resource
@@ -138,7 +138,8 @@ class FailedStarts(EndToEnd):
     @unittest.expectedFailure
     def test_a_start_that_fails_again_writes_next_to_nothing(self):
         self.daemon.start()
-        batch = "".join(f'{{"twin": "t{n}", "messageId": "b-{n}", "telemetry": {{"pad": "{"x" * 900}"}}}}\n' for n in range(1500))
+        pad = "x" * 900
+        batch = "".join(f'{{"twin": "t", "messageId": "b-{n}", "telemetry": {{"pad": "{pad}"}}}}\n' for n in range(1500))
         answer = call(self.daemon.socket, "POST", "/telemetry:batch", batch.encode(), {"Content-Type": "application/x-ndjson"})
         self.assertEqual(answer.status, 204, answer.body)
         self.daemon.kill()

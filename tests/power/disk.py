@@ -3,7 +3,7 @@
 It speaks NBD on a Unix socket, as a process of its own. Commands come on its standard input, a line each:
 
   off        it answers nothing any more, and what comes from now on never came
-  off N      the same as soon as it has N writes that are not flushed, or is asked to flush some; after 10 s at the latest
+  off N      the same as soon as it has N writes that are not flushed; after 15 s at the latest
   end kept   the disk ends as a machine whose process was killed leaves it: all that it was given is in the image
   end lost   nothing is that was not flushed
   end some   any of the writes that were not flushed are, and of others some sectors
@@ -22,7 +22,7 @@ import threading
 
 SECTOR = 512
 CACHE_BYTES_MAX = 32 << 20  # then all is written, as a disk does that has no room left
-MOMENT_SECONDS_MAX = 10
+MOMENT_SECONDS_MAX = 15
 
 NEWSTYLE, OPTION, REPLY = b"NBDMAGIC", 0x49484156454F5054, 0x3E889045565A9
 FIXED_NEWSTYLE, NO_ZEROES = 1, 2
@@ -136,8 +136,6 @@ class Disk(threading.Thread):
             return False
         data = self.take(length) if command == WRITE else b""
         with self.lock:
-            if command == FLUSH and self.off_at and self.cache.writes:
-                self.go()
             if not self.on:
                 return False
             error, answer = self.do(command, offset, length, data)

@@ -10,6 +10,7 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 from harness import wait_for
@@ -19,6 +20,7 @@ HOST = "10.0.2.2"  # as the guest sees it
 BOOT_SECONDS_MAX = 1800  # the host may be so busy, or all of this stopped for a while
 ANSWER_SECONDS_MAX = 900
 MOUNTED = "powercuts: the disk is mounted"
+LATE_SECONDS = 5  # no scheduler is so busy
 DIE_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 
 
@@ -32,6 +34,23 @@ def free_port():
                 return port
             except OSError:
                 pass
+
+
+class Stops(threading.Thread):
+    """Sees when all of this was stopped for a while (SIGSTOP, a laptop's lid): the machine's clock goes on meanwhile."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.seconds = 0
+        self.start()
+
+    def run(self):
+        while True:
+            before = time.monotonic()
+            time.sleep(1)
+            late = time.monotonic() - before - 1
+            if late > LATE_SECONDS:
+                self.seconds += late
 
 
 class Guest:
@@ -153,7 +172,12 @@ class Guest:
         return text
 
     def status(self):
-        return json.loads(self.sh("twinspool status --json"))
+        """Asked again where the clock jumped meanwhile, because the host was stopped."""
+        for _ in range(3):
+            text = self.sh("twinspool status --json", None)
+            if "no answer in time" not in text:
+                break
+        return json.loads(text)
 
     def cut(self, disk, writes):
         """`disk`: what becomes of what it was not asked to flush, `writes`: of how many (disk.py). Tells how it ended."""

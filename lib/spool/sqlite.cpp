@@ -130,6 +130,11 @@ Result<Database> Database::open(const std::string& path, Mode mode) {
   Database database(connection);
   if (connection == nullptr) return fail(Errc::busy, "no memory to open " + path);
   if (status != SQLITE_OK) return tl::unexpected(database.error("cannot open " + path));
+  // SQLite reads what it may not write, and says so at the first write, which may be hours away.
+  if (writes && sqlite3_db_readonly(connection, "main") == 1)
+    return fail(Errc::invalid, path +
+                                   " cannot be written: look at its owner, mode and attributes, and at how its file "
+                                   "system is mounted");
 
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   sqlite3_db_config(connection, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);

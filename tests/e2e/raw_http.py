@@ -14,8 +14,10 @@ class Folded(dict):
 
 
 class RawConnection:
+    """`path`: of a Unix socket, or (host, port)."""
+
     def __init__(self, path, timeout=30):
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = socket.socket(socket.AF_INET if isinstance(path, tuple) else socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(timeout)
         self.socket.connect(path)
         self.reader = self.socket.makefile("rb")

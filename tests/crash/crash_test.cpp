@@ -50,6 +50,7 @@ TEST_CASE("a power cut loses nothing of a new store with a message a commit", "[
 TEST_CASE("a power cut loses nothing of batches, deliveries and the quarantine", "[crash]") { explore("batches"); }
 TEST_CASE("a power cut loses nothing between stops, kills and starts", "[crash]") { explore("lives"); }
 TEST_CASE("a power cut loses nothing that no limit dropped", "[crash]") { explore("retention"); }
+TEST_CASE("a power cut loses nothing while a newer version takes a file over", "[crash]") { explore("migration"); }
 TEST_CASE("a power cut loses nothing while a damaged file is salvaged", "[crash]") { explore("salvage"); }
 TEST_CASE("a power cut loses nothing while a store is rebuilt after a failed sync", "[crash]") { explore("rebuild"); }
 TEST_CASE("a power cut loses nothing on a full disk", "[crash]") { explore("full_disk"); }

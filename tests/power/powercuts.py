@@ -61,7 +61,7 @@ DEBS = os.environ.get("TWINSPOOL_DEBS", os.path.join(ROOT, "build/package/amd64"
 CONNECTIONS = 24
 UNRECORDED_MAX = 256  # answers that the daemon may have, and not yet have recorded (ARCHITECTURE.md)
 LOAD_SECONDS = (3, 15)
-ACKNOWLEDGED_MIN = 50  # a cut under load has seen at least so many
+ACKNOWLEDGED_MIN = 50  # since the start, before there is a cut
 START_IS_CUT = 0.25  # of the rounds have another cut in the start that follows
 SLOW_SECONDS_MAX = 1800  # without any progress; the host may be busy, or all of this stopped for a while
 DISKS = ("kept", "lost", "some")
@@ -187,8 +187,9 @@ class PowerCuts:
         start_is_cut, moment = self.dice.random() < START_IS_CUT, self.dice.uniform(0.6, 1.1)
         start_disk = next(self.disks) if start_is_cut else None
         self.cloud_up(cloud in ("reachable", "goes away"))
+        before = self.oracle.acknowledged_count()
         self.start()
-        before, began = self.oracle.acknowledged_count(), time.monotonic()
+        began = time.monotonic()
         self.load(seconds * turn, before, ACKNOWLEDGED_MIN * turn)
         self.cloud_up(cloud in ("reachable", "comes back"))
         self.load(seconds * (1 - turn), before, ACKNOWLEDGED_MIN)
@@ -341,7 +342,7 @@ def cache(fates):
 
 def progress(shown, rounds):
     return (f"round {shown['round']} of {rounds}: ready {shown['ready_after_boot_seconds']:.1f} s after boot, "
-            f"{shown['acknowledged']} acknowledged in {shown['load_seconds']:.1f} s (cloud {shown['cloud']}), "
+            f"load for {shown['load_seconds']:.1f} s, {shown['acknowledged']} acknowledged (cloud {shown['cloud']}), "
             f"{shown['waiting']} waiting; cut, disk {shown['disk']}, {cache(shown)}")
 
 

@@ -35,11 +35,11 @@ http::Response health(bool good, const std::string& why) {
 Result<std::unique_ptr<AdminServer>> AdminServer::listen(net::EventLoop& loop, const AdminConfig& config,
                                                          net::InheritedSockets& inherited, Gather gather) {
   std::unique_ptr<AdminServer> admin(new AdminServer(loop, std::move(gather)));
-  auto listener = net::Listener::open_unix(
-      loop, {.path = config.path, .mode = config.mode, .group = config.group}, inherited,
-      [server = &admin->server_](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
-        server->add(std::move(stream), peer);
-      });
+  auto listener =
+      net::Listener::open_unix(loop, {.path = config.path, .mode = config.mode, .group = config.group}, inherited,
+                               [server = admin.get()](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
+                                 server->add(std::move(stream), peer);
+                               });
   if (!listener) return tl::unexpected(listener.error());
   admin->server_.adopt(std::move(*listener));
   if (!config.http.empty()) {
@@ -55,7 +55,7 @@ Result<void> AdminServer::listen_tcp(net::EventLoop& loop, const std::string& ad
   auto listener = net::Listener::listen_tcp(loop, loopback->ip, loopback->port,
                                             [this](std::unique_ptr<net::Stream> stream, net::PeerCredentials peer) {
                                               peer.listener = kByTcp;
-                                              server_.add(std::move(stream), peer);
+                                              add(std::move(stream), peer);
                                             });
   if (!listener) return fail(listener.error().code, "admin.http: " + listener.error().what);
   http_port_ = (*listener)->port();
@@ -84,6 +84,10 @@ AdminServer::AdminServer(net::EventLoop& loop, Gather gather)
 }
 
 AdminServer::~AdminServer() = default;
+
+void AdminServer::add(std::unique_ptr<net::Stream> stream, const net::PeerCredentials& peer) {
+  server_.add(std::move(stream), peer);
+}
 
 std::optional<http::Response> AdminServer::on_head(const http::Request&, const net::PeerCredentials&,
                                                    std::size_t& body_bytes_max) {

@@ -40,6 +40,9 @@ class AdminServer final : private http::Server::Handler {
   // are.
   void route(std::string method, std::string path, Handler handler, std::optional<Door> only = {});
 
+  // A connection that was accepted elsewhere; `peer.listener` as for one of our own: 0 is the socket.
+  void add(std::unique_ptr<net::Stream> stream, const net::PeerCredentials& peer);
+
   std::uint16_t http_port() const { return http_port_; }  // 0: there is no admin.http
 
  private:

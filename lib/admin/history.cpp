@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "admin/answers.h"
+#include "admin/query.h"
 #include "util/json.h"
 
 namespace twinspool::admin {
@@ -39,6 +41,14 @@ std::string History::json(TimePoint now, std::uint64_t after) const {
   }
   out.end_array().end_object();
   return out.take();
+}
+
+void add_history_route(AdminServer& admin, const History& history, const net::EventLoop& loop) {
+  admin.route("GET", "/history", [&](const http::Request& request, const AdminServer::Respond& respond) {
+    const auto after = number_of(query_value(request, "after").value_or("0"));
+    if (!after) return respond(error_response(400, "InvalidArgument", "GET /history takes ?after=N, a whole number"));
+    respond(json_response(200, history.json(loop.now(), *after)));
+  });
 }
 
 }  // namespace twinspool::admin

@@ -1,10 +1,12 @@
-// The last hour of the queue, for the page: in memory only, so it begins with the process. Pure: time is an argument.
+// The last hour of the queue, for the page: in memory only, so it begins with the process. History is
+// pure: time is an argument.
 #pragma once
 
 #include <cstdint>
 #include <deque>
 #include <string>
 
+#include "admin/admin_server.h"
 #include "spool/spool.h"
 #include "util/time.h"
 
@@ -30,5 +32,8 @@ class History {
   };
   std::deque<Sample> samples_;  // at most kHistoryOver / kHistoryEvery + 1
 };
+
+// GET /history[?after=N]: json(). `history` and `loop` outlive the requests to `admin`. Loop thread.
+void add_history_route(AdminServer& admin, const History& history, const net::EventLoop& loop);
 
 }  // namespace twinspool::admin

@@ -60,9 +60,8 @@ Result<Duration> parse_duration(std::string_view text) {
 Result<std::uint64_t> parse_size(std::string_view text) {
   Amount amount;
   if (split(text, amount)) {
-    if (amount.unit.empty()) return amount.count;
     for (const SizeUnit& unit : kSizeUnits) {
-      if (unit.name != amount.unit) continue;
+      if (unit.name != (amount.unit.empty() ? "B" : amount.unit)) continue;
       if (amount.count > std::numeric_limits<std::int64_t>::max() / unit.bytes) {
         return fail(Errc::invalid, fmt::format("\"{}\" is too large; less than 8388608TiB are accepted", text));
       }

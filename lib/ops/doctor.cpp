@@ -91,9 +91,9 @@ class Doctor {
     const std::string directory = std::filesystem::path(config.path).parent_path().string();
     Result<sqlite::Database> database = open_store(config.path);
     const Result<std::int64_t> queued =
-        database ? database->integer("SELECT queued_messages FROM figures") : tl::unexpected(database.error());
+        database ? database->integer("SELECT queued_messages FROM summary") : tl::unexpected(database.error());
     const Result<std::int64_t> bytes =
-        queued ? database->integer("SELECT queued_bytes FROM figures") : tl::unexpected(queued.error());
+        queued ? database->integer("SELECT queued_bytes FROM summary") : tl::unexpected(queued.error());
     if (bytes) {
       tell(good("store",
                 fmt::format("{}: {} messages wait", config.path, grouped(static_cast<std::uint64_t>(*queued)))));

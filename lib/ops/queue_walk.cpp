@@ -14,11 +14,11 @@ Result<void> QueueWalk::begin() {
   path_ = std::move(*path);
   Result<sqlite::Database> database = open_store(path_);
   if (!database) return tl::unexpected(database.error());
-  const Result<std::int64_t> newest = database->integer("SELECT next_sequence - 1 FROM figures");
+  const Result<Sequence> newest = newest_sequence(*database);
   if (!newest) return tl::unexpected(newest.error());
-  const Result<std::int64_t> queued = database->integer("SELECT queued_messages FROM figures");
+  const Result<std::int64_t> queued = database->integer("SELECT queued_messages FROM summary");
   if (!queued) return tl::unexpected(queued.error());
-  through_ = static_cast<Sequence>(*newest);
+  through_ = *newest;
   queued_ = static_cast<std::uint64_t>(*queued);
   return {};
 }

@@ -167,14 +167,23 @@ Result<void> Committer::try_commit(Work& work, const Moment& at, Outcome& outcom
   if (work.expire) {
     if (Result<void> expired = expire(at); !expired) return expired;
   }
-  for (Append& append : work.appends) {
-    if (Result<void> written = write_append(append, at, outcome); !written) return written;
-  }
+  // What leaves goes first: it makes room, and SQLite puts what comes on the pages that it frees. They are in this
+  // commit already, where pages that were free before would be written beside them.
   if (work.record && !departures_.empty()) {
     if (Result<void> written = write_departures(); !written) return written;
   }
   if (departures_written_ > 0) {
     if (Result<void> trimmed = trim(at); !trimmed) return trimmed;
+  }
+  outcome.answers.reserve(work.appends.size());
+  outcome.committed.reserve(work.appends.size());
+  appended_.reserve(work.appends.size());
+  for (Append& append : work.appends) {
+    append.keys.reserve(append.messages.size());
+    for (const Telemetry& message : append.messages) known_.expect(append.keys.emplace_back(known_.key_of(message)));
+  }
+  for (Append& append : work.appends) {
+    if (Result<void> written = write_append(append, at, outcome); !written) return written;
   }
   for (const LaneNote& note : work.notes) {
     if (Result<void> begun = ensure_writing(); !begun) return begun;
@@ -206,13 +215,11 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
   Sequence next = store_->figures().next_sequence;
   SpaceGate::Load load;
   std::vector<Receipt> receipts;
-  std::vector<std::uint64_t> body_digests;
   receipts.reserve(messages.size());
-  body_digests.reserve(messages.size());
   std::optional<Refused> refused;
-  for (const Telemetry& telemetry : messages) {
-    const Deduplication::Key key = known_.key_of(telemetry);
-    body_digests.push_back(key.body);
+  for (std::size_t index = 0; index < messages.size(); ++index) {
+    const Telemetry& telemetry = messages[index];
+    const Deduplication::Key& key = append.keys[index];
     if (window_ms > 0) {
       if (const auto known = known_.find(key, at.uptime_ms)) {
         if (known->body != key.body) {
@@ -220,7 +227,6 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
             refused = Refused{Refusal::message_id_reused,
                               "Message-Id " + telemetry.message_id + " was accepted for this twin with another body",
                               {}};
-          const auto index = static_cast<std::size_t>(&telemetry - messages.data());
           if (refused->which.size() < kReusedNamedMax) refused->which.push_back(index);
         }
         receipts.push_back({known->sequence, true});
@@ -250,7 +256,7 @@ Result<void> Committer::write_append(Append& append, const Moment& at, Outcome& 
       continue;
     }
     if (Result<void> begun = ensure_writing(); !begun) return begun;
-    if (Result<void> written = store_->append(messages[i], {sources_.number_of(append.source), body_digests[i], at},
+    if (Result<void> written = store_->append(messages[i], {sources_.number_of(append.source), append.keys[i].body, at},
                                               outcome.committed.emplace_back());
         !written)
       return written;

@@ -43,6 +43,7 @@ class Committer {
   struct Append {  // all or nothing
     Source source = kNoSource;
     std::vector<Telemetry> messages;
+    std::vector<Deduplication::Key> keys = {};  // of the messages: commit() fills them in
   };
   struct Work {
     std::vector<Append> appends;

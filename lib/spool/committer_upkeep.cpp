@@ -130,6 +130,7 @@ void Committer::close() {
   closed_ = true;
   if (!fault_.empty() || !departures_.empty() || reads_wait()) return;
   // Figures alone (duplicates answered since the last commit) are no reason to commit before.
+  store_->persist_figures();
   Result<void> saved = store_->begin();
   if (saved) saved = store_->commit();
   if (!saved) return failed(saved.error(), clocks_.uptime_ms());

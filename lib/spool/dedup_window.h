@@ -28,6 +28,10 @@ class DedupWindow {
   explicit DedupWindow(std::size_t entries_max = kDedupEntriesMax) : entries_max_(entries_max) {}
 
   std::optional<Entry> find(const Digest128& key, std::int64_t uptime_ms) const;
+  // It will be looked for soon: its place in the table, which is anywhere in megabytes, is fetched meanwhile.
+  void expect(const Digest128& key) const {
+    if (!table_.empty()) __builtin_prefetch(&table_[home_of(key)]);
+  }
   void add(const Entry& entry);
   void remove_newest(std::size_t count);  // the commit that would have stored them failed
   void expire(std::int64_t uptime_ms);    // gives memory back; `find` does not depend on it

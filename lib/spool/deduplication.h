@@ -27,6 +27,7 @@ class Deduplication {
 
   void use_key(const DigestKey& key) { digester_ = Digester(key); }
   Key key_of(const Telemetry& message);
+  void expect(const Key& key) const { window_.expect(key.id); }  // find() follows
   std::uint64_t body_digest(const Telemetry& message) { return digester_.digest64({message.body}); }
 
   std::optional<DedupWindow::Entry> find(const Key& key, std::int64_t uptime_ms) const;

@@ -1,6 +1,7 @@
 #include "spool/figures.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace twinspool {
 
@@ -8,6 +9,12 @@ Waiting Figures::waiting(SourceNumber source) const {
   const auto found =
       std::find_if(sources.begin(), sources.end(), [&](const auto& one) { return one.source == source; });
   return found == sources.end() ? Waiting{} : found->queued;
+}
+
+void Figures::appended(SourceNumber source, std::uint64_t bytes) {
+  ++next_sequence;
+  ++accepted;
+  queued(source, bytes);
 }
 
 void Figures::queued(SourceNumber source, std::uint64_t bytes) {
@@ -46,6 +53,16 @@ Waiting Figures::of_all_sources() const {
     all.bytes += one.queued.bytes;
   }
   return all;
+}
+
+bool Figures::with_rows_tell(const Figures& newer) const {
+  const auto others = [](const Figures& f) {
+    return std::tie(f.duplicates, f.delivered, f.quarantined, f.dropped, f.expired, f.lost, f.quarantine_messages,
+                    f.replayed, f.retried, f.kept_messages, f.kept_bytes);
+  };
+  const std::uint64_t appended = newer.next_sequence - next_sequence;
+  return appended < kFiguresLagMax && newer.accepted - accepted == appended &&
+         newer.queued_messages - queued_messages == appended && others(*this) == others(newer);
 }
 
 std::string Figures::sources_text() const {

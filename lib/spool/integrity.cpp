@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <map>
 
+#include "spool/figures.h"
 #include "spool/files.h"
 #include "spool/page_file.h"
 #include "spool/schema.h"
@@ -103,7 +104,7 @@ class Check {
            ": a newer version wrote it");
       return {};
     }
-    const Result<bool> same = has_our_tables(database);
+    const Result<bool> same = has_our_tables(database, static_cast<std::size_t>(std::max<std::int64_t>(*version, 0)));
     if (!same) return tl::unexpected(same.error());
     if (!*same) find("the schema is not that of twinspool: somebody changed it, or it is damaged");
     const Result<std::int64_t> vacuum = database.integer("PRAGMA auto_vacuum");
@@ -118,10 +119,11 @@ class Check {
     std::map<std::string, std::int64_t> found;
     for (const auto& [name, query] :
          {std::pair{"rows", "SELECT count(*) FROM figures"}, std::pair{"stores", "SELECT count(*) FROM store"},
-          std::pair{"queued", "SELECT queued_messages FROM figures"},
+          std::pair{"queued", "SELECT queued_messages FROM summary"},
           std::pair{"quarantined", "SELECT quarantine_messages FROM figures"},
           std::pair{"missing", "SELECT accepted - queued_messages - delivered - quarantined - dropped FROM figures"},
-          std::pair{"next", "SELECT next_sequence FROM figures"},
+          std::pair{"next", "SELECT newest_sequence + 1 FROM summary"},
+          std::pair{"lag", "SELECT newest_sequence + 1 - next_sequence FROM summary, figures"},
           std::pair{"newest", "SELECT max(sequence) FROM messages"},
           std::pair{"oldest", "SELECT min(sequence) FROM messages"}}) {
       const Result<std::int64_t> value = database.integer(query);
@@ -134,7 +136,8 @@ class Check {
     if (found["rows"] != 1 || found["stores"] != 1) find("the tables figures and store must have one row each");
     if (found["missing"] != 0)
       find("accepted is not queued + delivered + quarantined + dropped: " + std::to_string(found["missing"]) + " off");
-    if (found["next"] <= found["newest"]) find("next_sequence is not above the newest row");
+    if (found["next"] <= found["newest"] || found["lag"] >= static_cast<std::int64_t>(kFiguresLagMax))
+      find("next_sequence does not belong to the newest row");
     const std::int64_t span = found["oldest"] == 0 ? 0 : found["newest"] - found["oldest"] + 1;
     if ((found["oldest"] == 0) != (found["queued"] == 0) || found["queued"] > span)
       find(std::to_string(found["queued"]) + " messages should be queued, and there is room for " +

@@ -59,6 +59,13 @@ Result<std::int64_t> number_of_twin(sqlite::Database& database, const std::vecto
 
 }  // namespace
 
+// The figures may be behind the rows (spool/figures.h), and where no rows are left they are not.
+Result<Sequence> newest_sequence(sqlite::Database& database) {
+  return database
+      .integer("SELECT max(next_sequence - 1, coalesce((SELECT max(sequence) FROM messages), 0)) FROM figures")
+      .map([](std::int64_t newest) { return static_cast<Sequence>(newest); });
+}
+
 Result<QueueSlice> read_queue(sqlite::Database& database, const QueueQuestion& question) {
   QueueSlice slice{.scanned_through = question.after};
   const Result<std::int64_t> twin =
@@ -144,11 +151,11 @@ Result<Newcomers> NewcomerReader::next(sqlite::Database& database, std::size_t s
 }
 
 Result<void> NewcomerReader::begin(sqlite::Database& database, std::size_t show) {
-  const Result<std::int64_t> newest = database.integer("SELECT next_sequence - 1 FROM figures");
+  const Result<Sequence> newest = newest_sequence(database);
   if (!newest) return tl::unexpected(newest.error());
   const Result<std::int64_t> traced = database.integer("SELECT max(n) FROM trace");
   if (!traced) return tl::unexpected(traced.error());
-  seen_ = static_cast<Sequence>(*newest);
+  seen_ = *newest;
   traced_ = *traced;
   if (show > 0) {
     const Result<std::int64_t> before = database.integer(
@@ -163,11 +170,11 @@ Result<void> NewcomerReader::begin(sqlite::Database& database, std::size_t show)
 }
 
 Result<Newcomers> NewcomerReader::read(sqlite::Database& database) {
-  const Result<std::int64_t> newest = database.integer("SELECT next_sequence - 1 FROM figures");
+  const Result<Sequence> newest = newest_sequence(database);
   if (!newest) return tl::unexpected(newest.error());
   const Result<std::int64_t> traced = database.integer("SELECT max(n) FROM trace");
   if (!traced) return tl::unexpected(traced.error());
-  const auto last = static_cast<Sequence>(*newest);
+  const Sequence last = *newest;
   Newcomers found;
   if (last < seen_) seen_ = last;      // another store: it begins where that one is
   if (*traced < traced_) traced_ = 0;  // the trace was emptied, and its rows count from the front again

@@ -37,6 +37,8 @@ struct QueueSlice {
 };
 Result<QueueSlice> read_queue(sqlite::Database& database, const QueueQuestion& question);
 
+Result<Sequence> newest_sequence(sqlite::Database& database);  // that was given
+
 // A message that left the queue: its trace, with the body where it is kept for a replay.
 struct LeftMessage {
   Sequence sequence = 0, replay_of = 0, retry_of = 0;

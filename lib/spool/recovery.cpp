@@ -32,7 +32,7 @@ Result<std::unique_ptr<Store>> Recovery::open() {
     if (store.error().code != Errc::corrupt || home_.is_new()) return store;
     damage = store.error().what;
   }
-  return begin_salvage(damage, std::nullopt);
+  return begin_salvage(damage, nullptr);
 }
 
 // A crash ended the process that began it.
@@ -60,7 +60,7 @@ Result<void> Recovery::resume_import() {
   return {};
 }
 
-Result<std::unique_ptr<Store>> Recovery::begin_salvage(const std::string& why, const std::optional<DigestKey>& key) {
+Result<std::unique_ptr<Store>> Recovery::begin_salvage(const std::string& why, const Store* damaged) {
   const StoreFiles old = home_.files();
   if (!salvage_) {
     auto salvage = Salvage::open(old.database, old.wal);
@@ -69,7 +69,7 @@ Result<std::unique_ptr<Store>> Recovery::begin_salvage(const std::string& why, c
   }
   auto generation = Generation::begin(old);
   if (!generation) return tl::unexpected(generation.error());
-  auto note = begin_store(generation->files().database, *salvage_, key);
+  auto note = begin_store(generation->files().database, *salvage_, damaged);
   if (!note) return tl::unexpected(note.error());
   aside_ = aside_name(old, "corrupt", clocks_.wall_ms());
   note->database = aside_;
@@ -185,7 +185,7 @@ Result<bool> Recovery::rebuild_slice(std::unique_ptr<Store>& store) {
 }
 
 Recovery::Did Recovery::salvage(std::unique_ptr<Store>& store) {
-  auto fresh = begin_salvage(cause_, store->digest_key());
+  auto fresh = begin_salvage(cause_, store.get());
   if (!fresh) {
     failed(fresh.error());
     return Did::part;

@@ -30,7 +30,7 @@ class Recovery {
   Result<std::unique_ptr<Store>> open();
 
   // The same, of whatever can be salvaged of the old file.
-  Result<std::unique_ptr<Store>> open_salvaged(const std::string& why) { return begin_salvage(why, std::nullopt); }
+  Result<std::unique_ptr<Store>> open_salvaged(const std::string& why) { return begin_salvage(why, nullptr); }
 
   // While running: from now on `store` may only be read.
   void disk_failed(const Error& error);
@@ -56,7 +56,7 @@ class Recovery {
  private:
   enum class Kind : std::uint8_t { none, rebuild, salvage, import };
 
-  Result<std::unique_ptr<Store>> begin_salvage(const std::string& why, const std::optional<DigestKey>& key);
+  Result<std::unique_ptr<Store>> begin_salvage(const std::string& why, const Store* damaged);
   Result<void> resume_import();
   Did rebuild(std::unique_ptr<Store>& store);
   Result<bool> rebuild_slice(std::unique_ptr<Store>& store);

@@ -1,5 +1,7 @@
 #include "spool/repair.h"
 
+#include "spool/columns.h"
+#include "spool/loss_count.h"
 #include "spool/recovery.h"
 
 namespace twinspool {
@@ -21,6 +23,16 @@ Result<RepairReport> plan_repair(const std::string& path) {
   }
   RepairReport report;
   report.database = files->database;
+  LossCount losses(0, 1);
+  for (const TableShape& table : salvage.tables()) {
+    const auto figures = table.name == "figures" ? salvage.figures() : std::nullopt;
+    if (!figures) continue;
+    const auto figure = [&](const char* column) {
+      return as_unsigned(std::get<std::int64_t>(figures->values[table.column(column)]));
+    };
+    losses = LossCount(figure("queued_messages"), figure("next_sequence"));
+    report.lost_known = true;
+  }
   SequenceSet seen;
   for (std::size_t i = 0; i < salvage.tables().size(); ++i) {
     const TableShape& table = salvage.tables()[i];
@@ -28,24 +40,14 @@ Result<RepairReport> plan_repair(const std::string& path) {
     for (Salvage::Cursor at = 0; const auto rows = salvage.rows(i, at); ++at) {
       for (const Row& row : *rows) {
         if (row.id <= 0 || seen.contains(static_cast<Sequence>(row.id))) continue;
-        if (salvage.verified(table, row)) {
-          ++report.messages;
-          seen.add(static_cast<Sequence>(row.id));
-        } else {
-          ++report.damaged;
-        }
+        const bool sound = salvage.verified(table, row).has_value();
+        ++(sound ? report.messages : report.damaged);
+        losses.found(as_unsigned(row.id), sound);
+        if (sound) seen.add(as_unsigned(row.id));
       }
     }
   }
-  for (const TableShape& table : salvage.tables()) {
-    if (table.name != "figures") continue;
-    if (const auto figures = salvage.figures()) {
-      const auto queued =
-          static_cast<std::uint64_t>(std::get<std::int64_t>(figures->values[table.column("queued_messages")]));
-      report.lost_known = true;
-      report.lost = queued > report.messages + report.damaged ? queued - report.messages - report.damaged : 0;
-    }
-  }
+  if (report.lost_known) report.lost = losses.lost();
   report.damaged_pages = salvage.damaged_pages();
   return report;
 }

@@ -41,7 +41,7 @@ Result<void> prepare_if_needed(Store& store, std::optional<sqlite::Statement>& s
   return {};
 }
 
-// Whether the figures can be those of a store: they were written by the same transactions as the rows.
+// Whether the figures can be those of a store: its rows are not far ahead of them.
 bool plausible(const TableShape& table, const Row& figures, Sequence newest) {
   const auto figure = [&](std::string_view column) { return integer(table, figures, column); };
   for (const Value& value : figures.values)
@@ -49,7 +49,7 @@ bool plausible(const TableShape& table, const Row& figures, Sequence newest) {
   return figure("accepted") ==
              figure("queued_messages") + figure("delivered") + figure("quarantined") + figure("dropped") &&
          figure("expired") + figure("lost") <= figure("dropped") &&
-         static_cast<Sequence>(figure("next_sequence")) > newest;
+         static_cast<Sequence>(figure("next_sequence")) + kFiguresLagMax > newest;
 }
 
 Result<void> copy_small_tables(sqlite::Database& database, Salvage& salvage) {
@@ -80,7 +80,7 @@ bool is_key(const std::string& text) {
 }
 
 // The identity of the damaged store, or at least the key that a running daemon still knows. False: neither.
-Result<bool> copy_identity(sqlite::Database& database, Salvage& salvage, const std::optional<DigestKey>& key) {
+Result<bool> copy_identity(sqlite::Database& database, Salvage& salvage, const Store* damaged) {
   const TableShape& table = shape_of(salvage, "store");
   const auto index = static_cast<std::size_t>(&table - salvage.tables().data());
   std::optional<Row> identity;
@@ -88,14 +88,14 @@ Result<bool> copy_identity(sqlite::Database& database, Salvage& salvage, const s
     for (const Row& row : *rows)
       if (row.id == 1) identity = row;
   const std::size_t key_column = table.column("digest_key");
-  if (identity && key) identity->values[key_column] = hexadecimal(*key);
-  if (!identity && key) {
+  if (identity && damaged != nullptr) identity->values[key_column] = hexadecimal(damaged->digest_key());
+  if (!identity && damaged != nullptr) {
     identity.emplace();
     for (const TableShape::Column& column : table.columns)
       identity->values.push_back(column.is_text ? Value(std::string()) : Value(std::int64_t{0}));
     identity->values[table.id_column.value()] = std::int64_t{1};
     identity->values[table.column("store_id")] = hexadecimal(random_digest_key());
-    identity->values[key_column] = hexadecimal(*key);
+    identity->values[key_column] = hexadecimal(damaged->digest_key());
   }
   if (!identity || !is_key(std::get<std::string>(identity->values[key_column]))) return false;
   auto insert = database.prepare(insert_into(table));
@@ -124,20 +124,36 @@ Sequence newest_of_all(Salvage& salvage) {
   return newest;
 }
 
-Result<void> set_figures(sqlite::Database& database, Salvage& salvage, SalvageNote& note) {
+Row as_row(const TableShape& table, const Figures& figures) {
+  Row row{1, {}};
+  for (const TableShape::Column& column : table.columns)
+    row.values.push_back(column.is_text ? Value(std::string()) : Value(std::int64_t{0}));
+  for (const auto& [column, figure] :
+       {std::pair{"one", std::uint64_t{1}}, std::pair{"duplicates", figures.duplicates},
+        std::pair{"delivered", figures.delivered}, std::pair{"quarantined", figures.quarantined},
+        std::pair{"dropped", figures.dropped}, std::pair{"expired", figures.expired}, std::pair{"lost", figures.lost},
+        std::pair{"replayed", figures.replayed}, std::pair{"retried", figures.retried},
+        std::pair{"kept_messages", figures.kept_messages}, std::pair{"kept_bytes", figures.kept_bytes}})
+    row.values[table.column(column)] = as_signed(figure);
+  return row;
+}
+
+// Those of the process that had it open are right. In the file, as many messages as the lag may have been given since,
+// on pages that are gone. Without both they begin anew.
+Result<void> set_figures(sqlite::Database& database, Salvage& salvage, const Store* damaged, SalvageNote& note) {
   const TableShape& table = shape_of(salvage, "figures");
-  const Sequence newest = salvage.newest_at_a_glance();
-  std::optional<Row> figures = salvage.figures();
-  note.queued_known = figures && plausible(table, *figures, newest);
-  if (!note.queued_known) {
-    note.next_sequence = newest_of_all(salvage) + 1;
-    figures.emplace();  // begins anew
-    for (const TableShape::Column& column : table.columns)
-      figures->values.push_back(column.is_text ? Value(std::string()) : Value(std::int64_t{0}));
-    figures->values[table.id_column.value()] = std::int64_t{1};
+  std::optional<Row> figures = damaged != nullptr ? as_row(table, damaged->figures()) : salvage.figures();
+  note.queued_known = damaged != nullptr || (figures && plausible(table, *figures, salvage.newest_at_a_glance()));
+  if (damaged != nullptr) {
+    note.next_sequence = note.figures_next = damaged->figures().next_sequence;
+    note.queued = damaged->figures().queued_messages;
+  } else if (note.queued_known) {
+    note.figures_next = as_unsigned(integer(table, *figures, "next_sequence"));
+    note.next_sequence = note.figures_next + kFiguresLagMax;
+    note.queued = as_unsigned(integer(table, *figures, "queued_messages"));
   } else {
-    note.next_sequence = static_cast<Sequence>(integer(table, *figures, "next_sequence"));
-    note.queued = static_cast<std::uint64_t>(integer(table, *figures, "queued_messages"));
+    note.next_sequence = newest_of_all(salvage) + 1;
+    figures = as_row(table, {});
   }
   auto insert = database.prepare(insert_into(table));
   if (!insert) return tl::unexpected(insert.error());
@@ -153,7 +169,8 @@ Result<void> set_figures(sqlite::Database& database, Salvage& salvage, SalvageNo
 Result<void> write_salvage_note(const StoreFiles& files, const SalvageNote& note) {
   return replace_file(note_path(files), note.database + "\n" + note.wal + "\n" + std::to_string(note.next_sequence) +
                                             "\n" + std::to_string(note.queued) + "\n" +
-                                            (note.queued_known ? "1" : "0") + (note.digests_known ? "1" : "0") + "\n");
+                                            (note.queued_known ? "1" : "0") + (note.digests_known ? "1" : "0") + "\n" +
+                                            std::to_string(note.figures_next) + "\n");
 }
 
 std::optional<SalvageNote> read_salvage_note(const StoreFiles& files) {
@@ -162,10 +179,12 @@ std::optional<SalvageNote> read_salvage_note(const StoreFiles& files) {
   std::vector<std::string> lines;
   for (std::size_t at = 0, end = 0; (end = text->find('\n', at)) != std::string::npos; at = end + 1)
     lines.push_back(text->substr(at, end - at));
-  if (lines.size() != 5 || lines[4].size() != 2) return std::nullopt;
-  SalvageNote note{lines[0], lines[1], 1, 0, lines[4][0] == '1', lines[4][1] == '1'};
+  if (lines.size() < 5 || lines[4].size() != 2) return std::nullopt;
+  SalvageNote note{lines[0], lines[1], 1, 0, 1, lines[4][0] == '1', lines[4][1] == '1'};
   std::from_chars(lines[2].data(), lines[2].data() + lines[2].size(), note.next_sequence);
   std::from_chars(lines[3].data(), lines[3].data() + lines[3].size(), note.queued);
+  note.figures_next = note.next_sequence;
+  if (lines.size() > 5) std::from_chars(lines[5].data(), lines[5].data() + lines[5].size(), note.figures_next);
   return note;
 }
 
@@ -174,7 +193,7 @@ Result<void> remove_salvage_note(const StoreFiles& files) {
   return sync_directory(std::filesystem::path(files.name).parent_path());
 }
 
-Result<SalvageNote> begin_store(const std::string& path, Salvage& salvage, const std::optional<DigestKey>& key) {
+Result<SalvageNote> begin_store(const std::string& path, Salvage& salvage, const Store* damaged) {
   auto database = sqlite::Database::open(path, sqlite::Database::Mode::read_write);
   if (!database) return tl::unexpected(database.error());
   SalvageNote note;
@@ -184,18 +203,18 @@ Result<SalvageNote> begin_store(const std::string& path, Salvage& salvage, const
   if (!made) return tl::unexpected(made.error());
   auto transaction = sqlite::Transaction::begin(*database);
   if (!transaction) return tl::unexpected(transaction.error());
-  const Result<bool> identified = copy_identity(*database, salvage, key);
+  const Result<bool> identified = copy_identity(*database, salvage, damaged);
   if (!identified) return tl::unexpected(identified.error());
   note.digests_known = *identified;
   made = copy_small_tables(*database, salvage);
-  if (made) made = set_figures(*database, salvage, note);
+  if (made) made = set_figures(*database, salvage, damaged, note);
   if (made) made = transaction->commit();
   if (!made) return tl::unexpected(made.error());
   return note;
 }
 
 SalvageImport::SalvageImport(std::unique_ptr<Salvage> salvage, SalvageNote note)
-    : salvage_(std::move(salvage)), note_(std::move(note)) {
+    : salvage_(std::move(salvage)), note_(std::move(note)), place_{0, 0, {}, {note_.queued, note_.figures_next}} {
   std::optional<std::size_t> messages;
   for (std::size_t i = 0; i < salvage_->tables().size(); ++i) {
     const std::string& name = salvage_->tables()[i].name;
@@ -210,11 +229,19 @@ SalvageImport::SalvageImport(std::unique_ptr<Salvage> salvage, SalvageNote note)
 
 Result<void> SalvageImport::prepare(Store& store) {
   if (digester_) return {};
-  digester_.emplace(store.digest_key());
-  const Result<std::int64_t> before =
-      store.database().integer("SELECT count(*) FROM messages WHERE sequence < " + std::to_string(note_.next_sequence));
+  LossCount losses = place_.losses;
+  // By an earlier process.
+  auto before = store.database().prepare("SELECT sequence FROM messages WHERE sequence < ?");
   if (!before) return tl::unexpected(before.error());
-  found_before_ = static_cast<std::uint64_t>(*before);
+  before->bind(1, note_.next_sequence);
+  for (;;) {
+    const Result<bool> there = before->step();
+    if (!there) return tl::unexpected(there.error());
+    if (!*there) break;
+    losses.found(as_unsigned(before->integer(0)), true);
+  }
+  place_.losses = before_.losses = losses;  // whatever becomes of this slice
+  digester_.emplace(store.digest_key());
   return {};
 }
 
@@ -305,6 +332,7 @@ Result<void> SalvageImport::copy_message(Store& store, const Row& row, const Mom
   if (Result<void> inserted = insert_->run(); !inserted) return inserted;
   if (store.database().changes() == 0) return {};
   ++place_.report.messages;
+  place_.losses.found(static_cast<Sequence>(row.id), true);
   Figures& figures = store.figures_to_set();
   ++figures.accepted;
   figures.queued(static_cast<SourceNumber>(integer(table(), row, "source")), bytes);
@@ -339,6 +367,7 @@ Result<void> SalvageImport::quarantine(Store& store, const Row& row, const Momen
   if (Result<void> inserted = quarantine_->run(); !inserted) return inserted;
   if (store.database().changes() == 0) return {};
   ++place_.report.quarantined;
+  place_.losses.found(static_cast<Sequence>(row.id), false);
   Figures& figures = store.figures_to_set();
   ++figures.accepted;
   ++figures.quarantined;
@@ -347,13 +376,11 @@ Result<void> SalvageImport::quarantine(Store& store, const Row& row, const Momen
 }
 
 std::uint64_t SalvageImport::still_to_come() const {
-  const std::uint64_t found = found_before_ + place_.report.messages + place_.report.quarantined;
-  return note_.queued_known && note_.queued > found ? note_.queued - found : 1;
+  return note_.queued_known ? std::max<std::uint64_t>(1, place_.losses.lost()) : 1;
 }
 
 Result<void> SalvageImport::finish(Store& store) {
-  const std::uint64_t found = found_before_ + place_.report.messages + place_.report.quarantined;
-  if (note_.queued_known && note_.queued > found) place_.report.lost = note_.queued - found;
+  if (note_.queued_known) place_.report.lost = place_.losses.lost();
   place_.report.damaged_pages = salvage_->damaged_pages();
   Figures& figures = store.figures_to_set();
   figures.accepted += place_.report.lost;

@@ -11,6 +11,7 @@
 
 #include "spool/clocks.h"
 #include "spool/files.h"
+#include "spool/loss_count.h"
 #include "spool/salvage.h"
 #include "spool/sequence_set.h"
 #include "spool/store.h"
@@ -20,7 +21,8 @@ namespace twinspool {
 struct SalvageNote {           // queue.db.salvage: an import is under way
   std::string database, wal;   // where from
   Sequence next_sequence = 1;  // of the new store, when it began
-  std::uint64_t queued = 0;    // what the damaged store said it held
+  std::uint64_t queued = 0;    // what the figures of the damaged store said it held
+  Sequence figures_next = 1;   // and below which sequence
   bool queued_known = false;
   bool digests_known = false;  // the key of the deduplication window was carried over
 };
@@ -29,7 +31,8 @@ std::optional<SalvageNote> read_salvage_note(const StoreFiles& files);
 Result<void> remove_salvage_note(const StoreFiles& files);
 
 // Makes `database`, an empty file, a store that knows the damaged one's identity, names and figures, synced and closed.
-Result<SalvageNote> begin_store(const std::string& database, Salvage& salvage, const std::optional<DigestKey>& key);
+// `damaged`: where it is open still. Its key and figures are in memory and need not be believed the file.
+Result<SalvageNote> begin_store(const std::string& database, Salvage& salvage, const Store* damaged);
 
 class SalvageImport {
  public:
@@ -47,7 +50,7 @@ class SalvageImport {
   Result<bool> step(Store& store, const Moment& now);
   void undo();
 
-  std::uint64_t still_to_come() const;  // messages, by what the damaged store said; at least one
+  std::uint64_t still_to_come() const;  // messages, by what its figures said; at least one
   const Report& report() const { return place_.report; }
   const SalvageNote& note() const { return note_; }
 
@@ -67,12 +70,13 @@ class SalvageImport {
     std::size_t table = 0;  // of order_
     Salvage::Cursor cursor = 0;
     Report report;
+    LossCount losses;
   };
-  Place place_, before_;                                  // before_: of the newest slice
+  Place place_;
+  Place before_ = place_;                                 // of the newest slice
   std::optional<sqlite::Statement> insert_, quarantine_;  // of the store they are prepared for
   std::optional<Digester> digester_;
-  SequenceSet left_;                // by the trace: a row of theirs on a stray page has left the queue
-  std::uint64_t found_before_ = 0;  // by an earlier process
+  SequenceSet left_;  // by the trace: a row of theirs on a stray page has left the queue
 };
 
 }  // namespace twinspool

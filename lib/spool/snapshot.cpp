@@ -81,7 +81,7 @@ Result<Snapshot> verify(const std::string& path) {
     return fail(Errc::storage, "the copy is not a sound queue (" + *check + "): run twinspool check on the queue");
   const Result<std::int64_t> queued = copy->integer("SELECT count(*) FROM messages");
   if (!queued) return tl::unexpected(queued.error());
-  const Result<std::int64_t> figure = copy->integer("SELECT queued_messages FROM figures");
+  const Result<std::int64_t> figure = copy->integer("SELECT queued_messages FROM summary");
   if (!figure) return tl::unexpected(figure.error());
   if (*queued != *figure)
     return fail(Errc::storage, "the copy has " + std::to_string(*queued) + " messages where its figures say " +

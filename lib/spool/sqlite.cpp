@@ -119,6 +119,8 @@ void Database::Close::operator()(sqlite3* connection) const { sqlite3_close_v2(c
 Error Database::error(std::string_view doing) const { return error_of(connection_.get(), doing); }
 
 Result<Database> Database::open(const std::string& path, Mode mode) {
+  // Nobody asks how much memory it has; counting takes a lock for every piece.
+  [[maybe_unused]] static const int uncounted = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   const bool writes = mode == Mode::read_write;
   const std::string uri = uri_of(path, writes ? "mode=rw&psow=0" : "mode=ro");
   const int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
@@ -128,6 +130,11 @@ Result<Database> Database::open(const std::string& path, Mode mode) {
   Database database(connection);
   if (connection == nullptr) return fail(Errc::busy, "no memory to open " + path);
   if (status != SQLITE_OK) return tl::unexpected(database.error("cannot open " + path));
+  // SQLite reads what it may not write, and says so at the first write, which may be hours away.
+  if (writes && sqlite3_db_readonly(connection, "main") == 1)
+    return fail(Errc::invalid, path +
+                                   " cannot be written: look at its owner, mode and attributes, and at how its file "
+                                   "system is mounted");
 
   sqlite3_busy_timeout(connection, kBusyTimeoutMs);
   sqlite3_db_config(connection, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);

@@ -48,10 +48,14 @@ Result<void> Store::begin() {
 
 Result<void> Store::commit() {
   ENSURE(transaction_);
-  if (Result<void> written = write_figures(); !written) return written;
-  Result<void> committed = transaction_->commit();
-  if (committed) transaction_.reset();
-  return committed;
+  const bool due = !persisted_ || !persisted_->with_rows_tell(figures_);
+  if (due) {
+    if (Result<void> written = write_figures(); !written) return written;
+  }
+  if (Result<void> committed = transaction_->commit(); !committed) return committed;
+  transaction_.reset();
+  if (due) persisted_ = figures_;
+  return {};
 }
 
 void Store::rollback() {
@@ -116,13 +120,11 @@ Result<void> Store::append(const Telemetry& telemetry, const Arrival& arrival, M
                               .bind(18, telemetry.body)
                               .run();
   if (!inserted) return inserted;
-  ++figures_.next_sequence;
-  ++figures_.accepted;
+  figures_.appended(arrival.source, bytes);
   if (arrival.retry_of != 0)
     ++figures_.retried;
   else if (arrival.replay_of != 0)
     ++figures_.replayed;
-  figures_.queued(arrival.source, bytes);
   message.sequence = sequence;
   message.twin = *twin;
   message.accepted_ms = at.wall_ms;

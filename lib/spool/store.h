@@ -68,6 +68,7 @@ class Store {
 
   Result<void> begin();
   Result<void> commit();
+  void persist_figures() { persisted_.reset(); }  // by the next commit, even where rows tell them
   void rollback();
   bool writing() const { return transaction_.has_value(); }
 
@@ -124,6 +125,7 @@ class Store {
   Result<void> load_identity(std::int64_t wall_ms);
   Result<void> load_boot(const SpoolClocks& clocks);
   Result<void> load_figures();
+  Result<void> add_newest_rows();
   Result<void> check_figures();
   Result<void> check_kept();
   Result<void> load_sources(const char* query, std::string_view figures);
@@ -143,6 +145,7 @@ class Store {
   Moment opened_;
   Figures figures_;
   Figures committed_;
+  std::optional<Figures> persisted_;  // as their row has them (spool/figures.h); nullopt: it is to be written
 };
 
 }  // namespace twinspool

@@ -165,6 +165,7 @@ Result<void> Store::load_figures() {
   if (!*there) {
     Result<void> made =
         database_.execute("INSERT INTO figures VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, '[]')");
+    persisted_ = figures_;
     return made ? check_figures() : made;
   }
   const auto figure = [&](int column) { return as_unsigned(get->integer(column)); };
@@ -173,10 +174,28 @@ Result<void> Store::load_figures() {
   // Text that is no JSON is damage, and check_figures() finds that the sources do not add up.
   (void)load_sources(sql::parse_sources, get->text(15));
   get->reset();
+  persisted_ = figures_;
+  if (Result<void> added = add_newest_rows(); !added) return added;
   return check_figures();
 }
 
-// What a look at both ends of the tables can tell. Figures and rows are written by the same transactions, so this finds
+// Appended after the figures were written. They have numbers without a gap and none has left; where it is otherwise the
+// figures do not come to the newest row, which check_figures() finds.
+Result<void> Store::add_newest_rows() {
+  Result<sqlite::Statement> row = database_.prepare(sql::newest_rows);
+  if (!row) return tl::unexpected(row.error());
+  row->bind(1, figures_.next_sequence).bind(2, kFiguresLagMax);
+  for (std::uint64_t rows = 0; rows < kFiguresLagMax - 1; ++rows) {
+    const Result<bool> there = row->step();
+    if (!there) return tl::unexpected(there.error());
+    if (!*there || as_unsigned(row->integer(0)) != figures_.next_sequence) return {};
+    const std::uint64_t bytes = std::min(as_unsigned(row->integer(2)), kRowBytesMax);
+    figures_.appended(static_cast<SourceNumber>(row->integer(1)), bytes);
+  }
+  return {};
+}
+
+// What a look at both ends of the tables can tell. Figures and rows agree after every transaction, so this finds
 // damage and foreign hands only; then, and only then, the rows are counted.
 Result<void> Store::check_figures() {
   Sequence newest = 0;
@@ -203,6 +222,7 @@ Result<void> Store::check_figures() {
                                {"newest", newest},
                                {"next_sequence", figures_.next_sequence},
                                {"queued", figures_.queued_messages}});
+  persist_figures();
   figures_.next_sequence = std::max(figures_.next_sequence, newest + 1);
   if (Result<void> counted_again = load_sources(sql::count_sources, {}); !counted_again) return counted_again;
   figures_.queued_messages = figures_.of_all_sources().messages;
@@ -223,6 +243,7 @@ Result<void> Store::check_kept() {
   if (!messages) return tl::unexpected(messages.error());
   const Result<std::int64_t> bytes = database_.integer("SELECT coalesce(sum(bytes), 0) FROM kept_messages");
   if (!bytes) return tl::unexpected(bytes.error());
+  persist_figures();
   figures_.kept_messages = as_unsigned(*messages);
   figures_.kept_bytes = as_unsigned(*bytes);
   return {};

@@ -47,6 +47,8 @@ constexpr const char* get_figures =
     "SELECT next_sequence, queued_messages, queued_bytes, accepted, duplicates, delivered, quarantined, dropped, "
     "expired, lost, quarantine_messages, replayed, retried, kept_messages, kept_bytes, sources FROM figures WHERE one "
     "= 1";
+constexpr const char* newest_rows =  // those that the figures do not have yet
+    "SELECT sequence, source, bytes FROM messages WHERE sequence >= ? ORDER BY sequence LIMIT ?";
 constexpr const char* parse_sources =
     "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)";
 constexpr const char* count_sources =  // a scan: only where the figures are wrong

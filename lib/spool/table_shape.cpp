@@ -38,10 +38,10 @@ std::string column_list(const TableShape& table) {
 }  // namespace
 
 std::size_t TableShape::column(std::string_view wanted) const {
-  for (std::size_t i = 0; i < columns.size(); ++i)
-    if (columns[i].name == wanted) return i;
-  ENSURE(!"no such column");
-  return 0;
+  const auto found =
+      std::find_if(columns.begin(), columns.end(), [&](const auto& column) { return column.name == wanted; });
+  ENSURE(found != columns.end());
+  return static_cast<std::size_t>(found - columns.begin());
 }
 
 bool TableShape::fits(Row& row) const {

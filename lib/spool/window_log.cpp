@@ -19,8 +19,10 @@ constexpr const char* trim_segments = "DELETE FROM window_segments WHERE n <= ?"
 
 constexpr std::size_t kEntryBytes = 32;
 
-void put(std::string& out, std::uint64_t number, int bytes) {
-  for (int i = 0; i < bytes; ++i) out += static_cast<char>(number >> (8 * i));
+void put(std::string& out, std::uint64_t number, std::size_t bytes) {
+  char little_endian[8];
+  for (std::size_t i = 0; i < sizeof little_endian; ++i) little_endian[i] = static_cast<char>(number >> (8 * i) & 0xff);
+  out.append(little_endian, bytes);
 }
 
 std::uint64_t get(std::string_view bytes, std::size_t at, std::size_t count) {

@@ -1,41 +1,27 @@
 #include "util/base64.h"
 
+#include <openssl/evp.h>
+
+#include <algorithm>
 #include <array>
+#include <climits>
 #include <cstdint>
+
+#include "util/error.h"
 
 namespace twinspool {
 
 namespace {
 
-constexpr std::string_view kCommon = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-
-std::string encode(std::string_view bytes, std::string_view last_two, bool padded) {
-  const auto digit = [&](std::uint32_t value) {
-    return value < kCommon.size() ? kCommon[value] : last_two[value - kCommon.size()];
-  };
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const std::string_view group = bytes.substr(at, 3);
-    std::uint32_t bits = 0;
-    for (std::size_t i = 0; i < 3; ++i) {
-      bits = bits << 8 | (i < group.size() ? static_cast<std::uint8_t>(group[i]) : 0);
-    }
-    for (std::size_t i = 0; i <= group.size(); ++i) out += digit(bits >> (18 - 6 * i) & 63);
-    if (padded) out.append(3 - group.size(), '=');
-  }
-  return out;
-}
+constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 constexpr std::uint8_t kNoDigit = 64;
 
 constexpr std::array<std::uint8_t, 256> values_of_digits() {
   std::array<std::uint8_t, 256> values{};
   values.fill(kNoDigit);
-  for (std::size_t i = 0; i < kCommon.size(); ++i)
-    values[static_cast<std::uint8_t>(kCommon[i])] = static_cast<std::uint8_t>(i);
-  values['+'] = 62;
-  values['/'] = 63;
+  for (std::size_t i = 0; i < kDigits.size(); ++i)
+    values[static_cast<std::uint8_t>(kDigits[i])] = static_cast<std::uint8_t>(i);
   return values;
 }
 
@@ -60,8 +46,22 @@ std::optional<std::string> base64_decoded(std::string_view text) {
   return out;
 }
 
-std::string base64(std::string_view bytes) { return encode(bytes, "+/", true); }
+std::string base64(std::string_view bytes) {
+  ENSURE(bytes.size() <= INT_MAX);
+  std::string out((bytes.size() + 2) / 3 * 4 + 1, '\0');  // OpenSSL ends it with a NUL
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
 
-std::string base64url(std::string_view bytes) { return encode(bytes, "-_", false); }
+std::string base64url(std::string_view bytes) {
+  std::string out = base64(bytes);
+  out.resize(out.find_last_not_of('=') + 1);
+  std::replace(out.begin(), out.end(), '+', '-');
+  std::replace(out.begin(), out.end(), '/', '_');
+  return out;
+}
 
 }  // namespace twinspool

@@ -181,6 +181,12 @@ std::string_view trimmed(std::string_view token) {  // raw tokens reach up to th
 struct Document::Reader {
   Document& document;
 
+  // A path is kept with each value, so one long name with many values below it would take its product of memory.
+  template <class Value>
+  void read_child(Value& value, const std::string& path) {
+    if (path.size() <= kPathBytesMax) read(value, path);
+  }
+
   // Throws simdjson_error; never does, as the text was checked before.
   template <class Value>
   void read(Value& value, const std::string& path) {
@@ -190,7 +196,7 @@ struct Document::Reader {
         for (auto field : value.get_object()) {
           const std::string name(std::string_view(field.unescaped_key()));
           auto member = field.value();
-          read(member, member_path(path, name));
+          read_child(member, member_path(path, name));
           ++count;
         }
         document.sizes_.emplace_back(path, count);
@@ -199,7 +205,7 @@ struct Document::Reader {
       case json_type::array: {
         std::size_t count = 0;
         for (auto element : value.get_array()) {
-          read(element, member_path(path, std::to_string(count)));
+          read_child(element, member_path(path, std::to_string(count)));
           ++count;
         }
         document.sizes_.emplace_back(path, count);

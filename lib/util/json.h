@@ -17,6 +17,8 @@ namespace twinspool::json {
 // precision. Any thread; each keeps its own parser.
 std::optional<std::string> why_not_an_object(std::string_view text, std::string_view what = "the body");
 
+constexpr std::size_t kPathBytesMax = 256;  // what has a longer path is not kept: nobody asks for it
+
 // A parsed document, to be asked by path: value("error.code"). Small documents only (cloud answers, status, tests).
 class Document {
  public:

@@ -11,7 +11,7 @@ NUMBER = r"([\d.]+)"
 
 
 def parse_store(text):
-    keys = ("in_flight", "raw", "append", "of_raw", "per_commit", "append_bytes", "life", "life_bytes")
+    keys = ("in_flight", "raw", "append", "of_raw", "per_commit", "append_bytes", "life", "life_bytes", "batch", "batch_of_raw")
     rows = [line.split() for line in text.splitlines()]
     return [dict(zip(keys, (int(row[0]), *map(float, row[1:])))) for row in rows if len(row) == len(keys) and row[0].isdigit()]
 

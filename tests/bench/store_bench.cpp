@@ -1,8 +1,9 @@
 // store-bench: what the spool costs beside the disk it stands on.
 //
 // For each number of appends in flight, in one run: raw appends with an fdatasync per batch of as many, then the same
-// messages through a Spool with its writer thread on a real loop, first appended only, then also delivered. Medians of
-// three rounds, in which raw and spool take turns, because a shared disk changes its mind.
+// messages through a Spool with its writer thread on a real loop: one by one, appended only and then also delivered,
+// and as batches (the next is made while one is committed). Medians of three rounds, in which raw and spool take turns,
+// because a shared disk changes its mind.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -25,6 +26,8 @@ namespace {
 constexpr std::size_t kRounds = 3;
 constexpr std::size_t kTwins = 100;
 constexpr std::size_t kMessageBytes = 300;
+
+enum class Way { append, append_and_deliver, batch };
 
 struct Load {
   std::size_t in_flight = 0;
@@ -83,8 +86,9 @@ Measured run_raw(const std::string& path, const Load& load) {
 }
 
 // As many clients as are in flight, each of which sends its next message when it is answered. The rate is that of the
-// appends; the bytes include recording, checkpoints and the clean stop.
-Measured run_spool(const std::string& path, const Load& load, bool deliver) {
+// appends; the bytes include recording, checkpoints and the clean stop. First every twin is named once, uncounted: a
+// gateway has the same twins for years.
+Measured run_spool(const std::string& path, const Load& load, Way way) {
   net::EventLoop loop;
   StoreConfig config;
   config.path = path;
@@ -96,26 +100,39 @@ Measured run_spool(const std::string& path, const Load& load, bool deliver) {
   Spool& spool = **opened;
   std::size_t sent = 0;
   std::size_t stored = 0;
+  const bool deliver = way == Way::append_and_deliver;
+  const std::size_t together = way == Way::batch ? load.in_flight : 1;
+  const std::size_t senders = way == Way::batch ? 2 : load.in_flight;
   if (deliver)
     spool.on_committed([&](std::vector<Message>&& messages) {
       for (const Message& one : messages) spool.finish({.sequence = one.sequence, .status = 204});
     });
+  std::size_t wanted = kTwins;
   std::function<void()> send = [&] {
-    if (sent == load.messages) return;
-    spool.append(message(sent++), [&](const auto& answer) {
-      ENSURE(answer && !answer->duplicate);
-      if (++stored == load.messages) loop.stop();
+    std::vector<Telemetry> batch;
+    while (batch.size() < together && sent < wanted) batch.push_back(message(sent++));
+    if (batch.empty()) return;
+    spool.append_batch(std::move(batch), [&](const auto& answer) {
+      ENSURE(answer && !answer->front().duplicate);
+      stored += answer->size();
+      if (stored == wanted) loop.stop();
       send();
     });
   };
+  const auto run = [&] {
+    for (std::size_t sender = 0; sender < senders; ++sender) send();
+    loop.run();
+  };
+  run();
+  wanted += load.messages;
+  const std::uint64_t commits_before = spool.stats().commits;
   const std::uint64_t written_before = bytes_written();
   const Stopwatch watch;
-  for (std::size_t client = 0; client < load.in_flight; ++client) send();
-  loop.run();
-  Measured measured = watch.stop(load.messages, spool.stats().commits);
+  run();
+  Measured measured = watch.stop(load.messages, spool.stats().commits - commits_before);
   spool.flush_and_close([&] { loop.stop(); });
   loop.run();
-  ENSURE(spool.stats().delivered == (deliver ? load.messages : 0));
+  ENSURE(spool.stats().delivered == (deliver ? wanted : 0));
   measured.bytes_per_message =
       static_cast<double>(bytes_written() - written_before) / static_cast<double>(load.messages);
   return measured;
@@ -128,16 +145,19 @@ double median(std::array<double, kRounds> numbers) {
 
 void compare(const std::string& directory, const Load& load) {
   std::array<double, kRounds> raw{}, appended{}, delivered{}, ratio{}, per_commit{}, append_bytes{}, life_bytes{};
+  std::array<double, kRounds> batched{}, batch_ratio{};
   for (std::size_t round = 0; round < kRounds; ++round) {
     raw[round] = run_raw(directory + "/raw", load).rate;
-    const auto run = [&](const std::string& name, bool deliver) {
+    const auto run = [&](const std::string& name, Way way) {
       std::filesystem::create_directory(directory + "/" + name);
-      const Measured measured = run_spool(directory + "/" + name + "/queue.db", load, deliver);
+      const Measured measured = run_spool(directory + "/" + name + "/queue.db", load, way);
       std::filesystem::remove_all(directory + "/" + name);
       return measured;
     };
-    const Measured append = run("append", false);
-    const Measured life = run("life", true);
+    const Measured append = run("append", Way::append);
+    const Measured life = run("life", Way::append_and_deliver);
+    batched[round] = run("batch", Way::batch).rate;
+    batch_ratio[round] = batched[round] / raw[round];
     appended[round] = append.rate;
     ratio[round] = append.rate / raw[round];
     per_commit[round] = append.per_commit;
@@ -145,8 +165,9 @@ void compare(const std::string& directory, const Load& load) {
     delivered[round] = life.rate;
     life_bytes[round] = life.bytes_per_message;
   }
-  std::printf("%9zu %12.0f %12.0f %6.2f %10.1f %10.0f %14.0f %10.0f\n", load.in_flight, median(raw), median(appended),
-              median(ratio), median(per_commit), median(append_bytes), median(delivered), median(life_bytes));
+  std::printf("%9zu %12.0f %12.0f %6.2f %10.1f %10.0f %14.0f %10.0f %11.0f %6.2f\n", load.in_flight, median(raw),
+              median(appended), median(ratio), median(per_commit), median(append_bytes), median(delivered),
+              median(life_bytes), median(batched), median(batch_ratio));
   std::fflush(stdout);
 }
 
@@ -167,8 +188,10 @@ int main(int argc, char** argv) {
 
   const std::string own = directory + "/store-bench-" + std::to_string(::getpid());
   std::filesystem::create_directory(own);
-  std::printf("in flight    raw msg/s  append msg/s  ratio per commit  bytes/msg  +deliver msg/s  bytes/msg\n");
-  for (const Load& load : {Load{1, 2'000}, Load{8, 16'000}, Load{64, 96'000}, Load{512, 256'000}}) {
+  std::printf(
+      "in flight    raw msg/s  append msg/s  ratio per commit  bytes/msg  +deliver msg/s  bytes/msg batch msg/s  "
+      "ratio\n");
+  for (const Load& load : {Load{1, 10'000}, Load{8, 16'000}, Load{64, 96'000}, Load{512, 256'000}}) {
     if (!only.empty() && std::find(only.begin(), only.end(), load.in_flight) == only.end()) continue;
     const auto batches = static_cast<std::size_t>(static_cast<double>(load.messages / load.in_flight) * scale);
     twinspool::compare(own, {load.in_flight, std::max<std::size_t>(1, batches) * load.in_flight});

@@ -57,11 +57,11 @@ class Printed(unittest.TestCase):
     """What two of the programs print is read back."""
 
     def test_the_table_of_the_store(self):
-        rows = parse_store("in flight    raw msg/s  append msg/s  ratio per commit  bytes/msg  +deliver msg/s  bytes/msg\n"
-                           "        1         1864         1650   0.89        1.0      14356           1822      14911\n"
-                           "       64       151580        66046   0.45       64.0       1249          53562       1471\n")
+        rows = parse_store("in flight    raw msg/s  append msg/s  ratio per commit  bytes/msg  +deliver msg/s  bytes/msg batch msg/s  ratio\n"
+                           "        1         1864         1650   0.89        1.0      14356           1822      14911        1700   0.91\n"
+                           "       64       151580        66046   0.45       64.0       1249          53562       1471      104000   0.69\n")
         self.assertEqual([row["in_flight"] for row in rows], [1, 64])
-        self.assertEqual((rows[1]["of_raw"], rows[1]["life_bytes"]), (0.45, 1471))
+        self.assertEqual((rows[1]["of_raw"], rows[1]["life_bytes"], rows[1]["batch_of_raw"]), (0.45, 1471, 0.69))
 
     def test_the_steps_of_a_backlog(self):
         facts = parse_backlog("appends empty         1 in flight        378/s   21854 bytes written each\n"

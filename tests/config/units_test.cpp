@@ -28,6 +28,8 @@ TEST_CASE("sizes are read in binary units and bytes, and decimal units are refus
   CHECK(parse_size("3MiB") == 3 * kMiB);
   CHECK(parse_size("4GiB") == 4 * kGiB);
   CHECK(parse_size("2TiB") == 2048 * kGiB);
+  CHECK(parse_size("9223372036854775807") == 9223372036854775807u);
+  CHECK_FALSE(parse_size("9223372036854775808"));  // as with a unit: what is stored has a sign
   for (const char* wrong : {"", "KiB", "64KB", "64kb", "64K", "1.5GiB", "-1", "64 KiB", "18446744073709551616",
                             "16777216TiB", "8388608TiB"}) {
     INFO(wrong);

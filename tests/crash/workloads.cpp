@@ -1,5 +1,6 @@
 #include "crash/workloads.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "util/error.h"
@@ -177,10 +178,10 @@ const std::vector<Workload> kWorkloads = {
 const std::vector<Workload>& workloads() { return kWorkloads; }
 
 const Workload& workload(const std::string& name) {
-  for (const Workload& one : kWorkloads)
-    if (one.name == name) return one;
-  ENSURE(!"there is such a workload");
-  return kWorkloads.front();
+  const auto found =
+      std::find_if(kWorkloads.begin(), kWorkloads.end(), [&](const Workload& one) { return one.name == name; });
+  ENSURE(found != kWorkloads.end());
+  return *found;
 }
 
 }  // namespace twinspool::crash

@@ -1,13 +1,15 @@
 """The real daemon and the stand-in cloud, in a directory of their own, for one test at a time.
 
 Whatever waits, waits for something that can be seen (a record at the cloud, a figure in the status, a line in the log, the
-end of a process) and gives up after a deadline with what it saw last. The programs are found in $TWINSPOOL_BIN.
+end of a process) and gives up after a deadline with what it saw last. The programs are found in $TWINSPOOL_BIN. With
+TWINSPOOL_VALGRIND=1 the daemon runs under valgrind, and no test is good with what that finds.
 """
 
 import collections
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -21,6 +23,7 @@ import uuid
 BIN = os.environ.get("TWINSPOOL_BIN", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
 DEADLINE_SECONDS = float(os.environ.get("TWINSPOOL_E2E_DEADLINE", "60"))
 API_VERSION = "2023-10-31"
+VALGRIND = ["valgrind", "--quiet", "--leak-check=full", "--track-fds=no", "--error-exitcode=99"]
 
 Answer = collections.namedtuple("Answer", "status headers body")
 
@@ -198,6 +201,8 @@ class Cloud(Process):
 class Daemon(Process):
     def __init__(self, directory, cloud):
         super().__init__(directory, "twinspoold")
+        if os.environ.get("TWINSPOOL_VALGRIND"):
+            self.wrapper = VALGRIND
         self.socket = os.path.join(directory, "twinspool.sock")
         self.admin = os.path.join(directory, "admin.sock")
         self.database = os.path.join(directory, "queue.db")
@@ -314,6 +319,7 @@ class EndToEnd(unittest.TestCase):
                 print(f"--- {process.program}, last lines of its log:\n" + "\n".join(text.splitlines()[-40:]))
             for mark in ("Sanitizer", "runtime error:", "ENSURE"):  # no test is good with that
                 self.assertNotIn(mark, text, f"in the log of {process.program}")
+            self.assertIsNone(re.search(r"^==\d+== ", text, re.MULTILINE), f"valgrind in the log of {process.program}:\n{text}")
 
     # What must hold whatever happened.
 

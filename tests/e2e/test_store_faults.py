@@ -212,7 +212,8 @@ class NotOurs(Store):
         self.daemon.start()
         self.stop_cleanly()
         other = sqlite3.connect(self.daemon.database)
-        other.execute("PRAGMA user_version = 2")
+        newest = other.execute("PRAGMA user_version").fetchone()[0]
+        other.execute(f"PRAGMA user_version = {newest + 1}")
         other.execute("CREATE TABLE what_the_future_brings(x)")
         other.commit()
         other.close()
@@ -240,7 +241,7 @@ class NotOurs(Store):
         if subprocess.run(["chattr", "+i", self.daemon.database], check=False, capture_output=True).returncode != 0:
             self.skipTest("NOT TESTED: chattr +i needs root and ext4")
         self.addCleanup(subprocess.run, ["chattr", "-i", self.daemon.database], check=False)
-        self.assert_refuses_to_start(self.daemon.database)
+        self.assert_refuses_to_start(self.daemon.database, "cannot be written")
         self.assertEqual(self.kept(), [])
 
     def test_a_queue_that_is_missing(self):

@@ -1,5 +1,6 @@
 #include "spool/figures.h"
 
+#include "spool/loss_count.h"
 #include "support/catch.h"
 
 namespace twinspool {
@@ -39,6 +40,43 @@ TEST_CASE("whatever a damaged row claims, no figure goes below zero and an empty
   CHECK(figures.queued_messages == 0);
   CHECK(figures.queued_bytes == 0);
   CHECK(figures.sources.empty());
+}
+
+TEST_CASE("rows tell what was appended since, and nothing else", "[spool][figures]") {
+  Figures persisted;
+  persisted.appended(1, 100);
+  Figures now = persisted;
+  CHECK(persisted.with_rows_tell(now));
+  for (std::uint64_t i = 1; i < kFiguresLagMax; ++i) now.appended(2, 50);
+  CHECK(persisted.with_rows_tell(now));
+  CHECK(now.accepted == kFiguresLagMax);
+  CHECK(now.waiting(2) == Waiting{kFiguresLagMax - 1, 50 * (kFiguresLagMax - 1)});
+  now.appended(2, 50);
+  CHECK_FALSE(persisted.with_rows_tell(now));  // a start would read more rows than it may
+
+  for (const auto change : {&Figures::duplicates, &Figures::delivered, &Figures::quarantine_messages, &Figures::retried,
+                            &Figures::replayed, &Figures::kept_messages, &Figures::accepted, &Figures::lost}) {
+    now = persisted;
+    ++(now.*change);
+    CHECK_FALSE(persisted.with_rows_tell(now));
+  }
+  now = persisted;
+  now.queued(1, 100);  // salvaged, under a sequence that was given before
+  CHECK_FALSE(persisted.with_rows_tell(now));
+}
+
+TEST_CASE("of a damaged store as many are lost as figures and sequences tell", "[spool][figures]") {
+  LossCount losses(3, 10);  // three wait below 10
+  CHECK(losses.lost() == 3);
+  losses.found(4, true);
+  losses.found(9, true);
+  CHECK(losses.lost() == 1);
+  for (const Sequence sequence : {10, 11, 14}) losses.found(sequence, true);
+  CHECK(losses.lost() == 3);  // 12 and 13, too
+  losses.found(12, false);
+  CHECK(losses.lost() == 2);
+  losses.found(1000, false);  // damaged, so nothing is believed of it
+  CHECK(losses.lost() == 1);
 }
 
 }  // namespace twinspool

@@ -8,13 +8,13 @@ namespace {
 
 constexpr std::size_t kFrame = 24 + kPageBytes;
 
-// A killed store: its WAL holds twenty commits.
+// A killed store: its WAL holds twenty commits of several pages.
 struct Killed {
   Killed() {
     TestSpool store;
     store.open();
     for (int i = 0; i < 20; ++i)
-      REQUIRE(store.append(telemetry("pump", std::to_string(i), "{\"t\":\"" + std::string(900, 'x') + "\"}")));
+      REQUIRE(store.append(telemetry("pump", std::to_string(i), "{\"t\":\"" + std::string(5000, 'x') + "\"}")));
     copy_store(store.dir, dir);
   }
   PageFile open() const {

@@ -1,6 +1,7 @@
 #include "spool/schema.h"
 
 #include "spool/fixture.h"
+#include "spool/integrity.h"
 #include "spool/store_sql.h"
 #include "support/catch.h"
 
@@ -28,6 +29,32 @@ TEST_CASE("user_version counts the migrations, and migrating again changes nothi
   const std::string before = *database->text("SELECT group_concat(sql) FROM sqlite_schema");
   REQUIRE(migrate(*database));
   CHECK(*database->text("SELECT group_concat(sql) FROM sqlite_schema") == before);
+}
+
+TEST_CASE("a database of an older version is brought up to date and keeps its rows", "[spool][schema]") {
+  TestSpool store;
+  store.sources = {{"/one", {}}};
+  store.open();
+  store.append(telemetry("pump", "a"), 1);
+  store.append(telemetry("pump", "b"), 1);
+  store.deliver(1);
+  store.close();
+  const std::string first = migrations()[0];
+  store.write_sql("DROP VIEW sources; DROP VIEW summary; " + first.substr(first.find("CREATE VIEW sources")) +
+                  "PRAGMA user_version = 1");
+  const std::string summary = store.sql("SELECT queued_messages||'|'||accepted||'|'||newest_sequence FROM summary");
+  CHECK(summary == "1|2|2");
+  CHECK(check_integrity(store.config.path, true, {})->sound());
+
+  store.open();
+  CHECK(store.sql("PRAGMA user_version") == std::to_string(migrations().size()));
+  CHECK(store.sql("SELECT queued_messages||'|'||accepted||'|'||newest_sequence FROM summary") == summary);
+  CHECK(store.read()->messages.at(0).telemetry == telemetry("pump", "b"));
+  CHECK(store.append(telemetry("pump", "a"))->duplicate);
+  CHECK(store.append(telemetry("pump", "c"), 1)->sequence == 3);
+  CHECK(store.sql("SELECT queued_messages||'|'||accepted||'|'||newest_sequence FROM summary") == "2|3|3");
+  CHECK(store.sql("SELECT messages FROM sources") == "2");
+  CHECK(check_integrity(store.config.path, true, {})->sound());
 }
 
 TEST_CASE("a newer schema is refused and the file stays as it is", "[spool][schema]") {
@@ -76,6 +103,17 @@ TEST_CASE("what is asked often is a look at row numbers, without a scan or a sor
   CHECK(plan(store, sql::newest_queued) == "SEARCH messages USING INTEGER PRIMARY KEY (rowid>?)\n");
   CHECK(plan(store, sql::newest_left) == "SEARCH trace USING INTEGER PRIMARY KEY (rowid>?)\n");
   CHECK(plan(store, sql::front_of_trace) == "SCAN trace\n");
+}
+
+TEST_CASE("a look at the summary reads the rows beyond the figures and no others", "[spool][schema]") {
+  TestSpool store;
+  store.open();
+  for (const char* view : {"summary", "sources"}) {
+    const std::string text = plan(store, std::string("SELECT * FROM ") + view);
+    CAPTURE(view, text);
+    CHECK(text.find("SEARCH messages USING INTEGER PRIMARY KEY (rowid>?)") != std::string::npos);
+  }
+  CHECK(plan(store, sql::newest_rows) == "SEARCH messages USING INTEGER PRIMARY KEY (rowid>?)\n");
 }
 
 TEST_CASE("select * from queue limit 5 looks at five rows", "[spool][schema]") {

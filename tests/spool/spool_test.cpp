@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 
+#include "spool/figures.h"
 #include "spool/fixture.h"
 #include "support/catch.h"
 
@@ -551,6 +552,77 @@ TEST_CASE("figures that do not match the rows are counted again at the start", "
   CHECK(store.conserved());
 }
 
+// What a reader in another process is told, in one statement.
+std::string summary(TestSpool& store) {
+  return store.sql(
+      "SELECT queued_messages||'|'||(queued_bytes = (SELECT sum(bytes) FROM queue))||'|'||accepted||'|'||duplicates||"
+      "'|'||delivered||'|'||newest_sequence||'|'||(SELECT group_concat(socket||messages) FROM sources) FROM summary");
+}
+
+TEST_CASE("commits that only append leave the figures as they are, and every reader adds the rows", "[spool]") {
+  TestSpool store;
+  store.sources = {{"/one", {}}, {"/two", {}}};
+  store.open();
+  store.append(telemetry("pump", "a"), 1);
+  store.append(telemetry("pump", "b"), 2);
+  store.append(telemetry("pump", "c"), 1);
+  CHECK(store.sql("SELECT next_sequence||'|'||accepted FROM figures") == "1|0");
+  CHECK(summary(store) == "3|1|3|0|0|3|/one2,/two1");
+
+  CHECK(store.append(telemetry("pump", "a"))->duplicate);
+  CHECK(summary(store) == "3|1|3|0|0|3|/one2,/two1");  // counted with the next commit
+  store.append(telemetry("pump", "d"), 2);
+  CHECK(summary(store) == "4|1|4|1|0|4|/one2,/two2");
+  CHECK(store.sql("SELECT next_sequence FROM figures") == "5");
+  store.append(telemetry("pump", "e"), 2);
+  store.deliver(1);
+  CHECK(summary(store) == "4|1|5|1|1|5|/one1,/two3");
+  CHECK(store.sql("SELECT next_sequence FROM figures") == "6");
+  store.append(telemetry("pump", "f"), 1);
+
+  store.crash();
+  CHECK(summary(store) == "5|1|6|1|1|6|/one2,/two3");
+  const SpoolStats& stats = store.spool->stats();
+  CHECK(stats.queued_messages == 5);
+  CHECK(stats.duplicates == 1);
+  CHECK(store.sql("SELECT queued_bytes FROM summary") == std::to_string(stats.queued_bytes));
+  CHECK(store.append(telemetry("pump", "g"))->sequence == 7);
+  CHECK(store.conserved());
+  store.close();
+  CHECK(store.sql("SELECT next_sequence FROM figures") == "8");
+}
+
+TEST_CASE("the figures fall behind the rows by a bounded number of them", "[spool]") {
+  TestSpool store;
+  store.config.dedup_window = Duration{};
+  store.open();
+  for (int commit = 0; commit < 50; ++commit) {
+    std::vector<Telemetry> batch;
+    for (int i = 0; i < 200; ++i) batch.push_back(telemetry("pump", std::to_string(i)));
+    REQUIRE(store.append_batch(std::move(batch)));
+    const std::string behind = store.sql("SELECT newest_sequence + 1 - next_sequence FROM summary, figures");
+    REQUIRE(std::stoull(behind) < kFiguresLagMax);
+    REQUIRE(store.sql("SELECT queued_messages FROM summary") == std::to_string(200 * (commit + 1)));
+  }
+  CHECK(store.sql("SELECT next_sequence > 1 FROM figures") == "1");
+  store.crash();
+  CHECK(store.spool->stats().queued_messages == 10'000);
+  CHECK(store.spool->stats().newest == 10'000);
+  CHECK(store.conserved());
+}
+
+TEST_CASE("rows beyond the figures that somebody took away are missed at the start", "[spool]") {
+  TestSpool store;
+  store.open();
+  for (const char* id : {"a", "b", "c"}) store.append(telemetry("pump", id));
+  store.write_sql("DELETE FROM messages WHERE sequence = 2");
+  store.crash();
+  CHECK(store.spool->stats().queued_messages == 2);
+  CHECK(store.sql("SELECT queued_messages||'|'||newest_sequence FROM summary") == "2|3");
+  CHECK(store.append(telemetry("pump", "d"))->sequence == 4);
+  CHECK(store.conserved());
+}
+
 TEST_CASE("accepted is queued, delivered, quarantined and dropped after any history", "[spool]") {
   const auto seed = static_cast<unsigned>(GENERATE(range(1, 6)));
   CAPTURE(seed);
@@ -582,6 +654,9 @@ TEST_CASE("accepted is queued, delivered, quarantined and dropped after any hist
     REQUIRE(store.spool->stats().oldest == (queued.empty() ? 0 : *queued.begin()));
     REQUIRE(store.sql("SELECT coalesce(sum(bytes), 0) FROM queue") ==
             std::to_string(store.spool->stats().queued_bytes));
+    REQUIRE(store.sql("SELECT queued_messages||'|'||queued_bytes||'|'||accepted||'|'||newest_sequence FROM summary") ==
+            std::to_string(queued.size()) + "|" + std::to_string(store.spool->stats().queued_bytes) + "|" +
+                std::to_string(store.spool->stats().accepted) + "|" + std::to_string(store.spool->stats().newest));
   }
   CHECK(sequences(store.read()->messages) == Sequences(queued.begin(), queued.end()));
 }

@@ -86,8 +86,12 @@ class FakeSpool final : public Spool {
       noted.insert_or_assign(note.twin, note);
     notes.push_back(std::move(note));
   }
-  void recall(Recall, std::function<void(Result<Recalled>)>) override {}
-  void find_recent(Telemetry, std::function<void(Sequence)>) override {}
+  void recall(Recall, std::function<void(Result<Recalled>)> done) override {  // there is nothing to recall
+    loop_.post([done = std::move(done)] { done(Recalled{}); });
+  }
+  void find_recent(Telemetry, std::function<void(Sequence)> done) override {
+    loop_.post([done = std::move(done)] { done(0); });
+  }
   void ping(std::function<void()> done) override { loop_.post(std::move(done)); }
   void read(ReadRequest request, std::function<void(Result<ReadResult>)> done) override {
     ++reads;
@@ -97,7 +101,9 @@ class FakeSpool final : public Spool {
     });
   }
   void on_recovered(std::function<void()>) override {}
-  void acknowledge(std::function<void(Result<void>)>) override {}
+  void acknowledge(std::function<void(Result<void>)> done) override {
+    loop_.post([done = std::move(done)] { done({}); });
+  }
   void reconfigure(const StoreConfig&) override {}
   void flush_and_close(std::function<void()> done) override { loop_.post(std::move(done)); }
   const SpoolStats& stats() const override { return stats_; }

@@ -118,6 +118,20 @@ TEST_CASE("values are found by their path, as text", "[util][json]") {
   CHECK(document->integer("error.code") == std::nullopt);
 }
 
+TEST_CASE("what lies below an overlong name is passed over, so that no answer takes its square of memory",
+          "[util][json]") {
+  const std::string name(json::kPathBytesMax, 'n');
+  const auto document =
+      Document::parse("{\"a\":{\"" + name + "\":[1,[2],{\"b\":3}],\"c\":4},\"" + name + "\":[5],\"d\":6}");
+  REQUIRE(document);
+  CHECK(document->value("a.c") == "4");
+  CHECK(document->value("d") == "6");
+  CHECK(document->size("a") == 2);
+  CHECK(document->size(name) == 1);
+  CHECK(document->value(name + ".0") == std::nullopt);
+  CHECK(document->value("a." + name + ".0") == std::nullopt);
+}
+
 TEST_CASE("a document may be any JSON value, and what is none is refused", "[util][json]") {
   CHECK(Document::parse("[1,\"x\"]")->value("1") == "x");
   CHECK(Document::parse(" \"x\" ")->value("") == "x");

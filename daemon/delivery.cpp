@@ -44,7 +44,7 @@ void Delivery::replace(Spool& spool, const ForwardConfig& config, WayOut next) {
   spool_ = &spool;
   config_ = config;
   next_ = std::move(next);
-  if (replacing_ || on_stopped_) return;
+  if (replacing_) return;
   if (!way_) return begin();
   replacing_ = true;
   way_->forwarder->stop([this] {

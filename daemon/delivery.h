@@ -35,7 +35,7 @@ class Delivery final : public admin::DeliverySwitch {
   // Begins, or takes the place of what runs. A further one meanwhile only changes who comes next. `spool` outlives
   // this.
   void replace(Spool& spool, const ForwardConfig& config, WayOut next);
-  void stop(std::function<void()> done);  // what is in flight is handed over; nothing begins any more
+  void stop(std::function<void()> done);  // what is in flight is handed over; no replace() after it
 
   bool collects_only() const { return !way_; }
   bool stuck() const;

@@ -1,7 +1,6 @@
 #include "admin/delivery_routes.h"
 
 #include <string>
-#include <utility>
 
 #include "admin/answers.h"
 #include "util/json.h"

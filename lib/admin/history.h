@@ -1,5 +1,5 @@
-// The last hour of the queue, for the page: in memory only, so it begins with the process. History is
-// pure: time is an argument.
+// The last hour of the queue, for the page: in memory only, so it begins with the process. Pure: time is an
+// argument; but for the route.
 #pragma once
 
 #include <cstdint>

@@ -20,9 +20,10 @@ struct SourceFigures {
   Waiting queued;
 };
 
-constexpr std::uint64_t kFiguresLagMax =
-    4096;  // messages that are in no persisted figure are fewer: a start reads them
-constexpr std::uint64_t kRowBytesMax = 1024 * 1024;  // no message weighs more: what says so is damaged
+// Messages that are in no persisted figure are fewer: a start reads them.
+constexpr std::uint64_t kFiguresLagMax = 4096;
+// No message weighs more: what says so is damaged. The views have this number, too.
+constexpr std::uint64_t kRowBytesMax = 1024 * 1024;
 
 struct Figures {
   Sequence next_sequence = 1;

@@ -79,6 +79,14 @@ bool is_key(const std::string& text) {
   return text.size() == 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
+Row blank_row(const TableShape& table) {  // the one row of `store` or `figures`
+  Row row{1, {}};
+  for (const TableShape::Column& column : table.columns)
+    row.values.push_back(column.is_text ? Value(std::string()) : Value(std::int64_t{0}));
+  row.values[table.id_column.value()] = std::int64_t{1};
+  return row;
+}
+
 // The identity of the damaged store, or at least the key that a running daemon still knows. False: neither.
 Result<bool> copy_identity(sqlite::Database& database, Salvage& salvage, const Store* damaged) {
   const TableShape& table = shape_of(salvage, "store");
@@ -90,10 +98,7 @@ Result<bool> copy_identity(sqlite::Database& database, Salvage& salvage, const S
   const std::size_t key_column = table.column("digest_key");
   if (identity && damaged != nullptr) identity->values[key_column] = hexadecimal(damaged->digest_key());
   if (!identity && damaged != nullptr) {
-    identity.emplace();
-    for (const TableShape::Column& column : table.columns)
-      identity->values.push_back(column.is_text ? Value(std::string()) : Value(std::int64_t{0}));
-    identity->values[table.id_column.value()] = std::int64_t{1};
+    identity = blank_row(table);
     identity->values[table.column("store_id")] = hexadecimal(random_digest_key());
     identity->values[key_column] = hexadecimal(damaged->digest_key());
   }
@@ -125,15 +130,13 @@ Sequence newest_of_all(Salvage& salvage) {
 }
 
 Row as_row(const TableShape& table, const Figures& figures) {
-  Row row{1, {}};
-  for (const TableShape::Column& column : table.columns)
-    row.values.push_back(column.is_text ? Value(std::string()) : Value(std::int64_t{0}));
+  Row row = blank_row(table);
   for (const auto& [column, figure] :
-       {std::pair{"one", std::uint64_t{1}}, std::pair{"duplicates", figures.duplicates},
-        std::pair{"delivered", figures.delivered}, std::pair{"quarantined", figures.quarantined},
-        std::pair{"dropped", figures.dropped}, std::pair{"expired", figures.expired}, std::pair{"lost", figures.lost},
-        std::pair{"replayed", figures.replayed}, std::pair{"retried", figures.retried},
-        std::pair{"kept_messages", figures.kept_messages}, std::pair{"kept_bytes", figures.kept_bytes}})
+       {std::pair{"duplicates", figures.duplicates}, std::pair{"delivered", figures.delivered},
+        std::pair{"quarantined", figures.quarantined}, std::pair{"dropped", figures.dropped},
+        std::pair{"expired", figures.expired}, std::pair{"lost", figures.lost}, std::pair{"replayed", figures.replayed},
+        std::pair{"retried", figures.retried}, std::pair{"kept_messages", figures.kept_messages},
+        std::pair{"kept_bytes", figures.kept_bytes}})
     row.values[table.column(column)] = as_signed(figure);
   return row;
 }

@@ -26,6 +26,7 @@ Result<StandInRecords> StandInRecords::open(const std::string& path) {
       if (buffer[i] == '\n') records.ends_.push_back(at);
     }
   }
+  records.written_ = records.ends_.size();
   records.written_bytes_ = records.ends_.empty() ? 0 : records.ends_.back();
   if (::ftruncate(descriptor, static_cast<off_t>(records.written_bytes_)) != 0) {
     return fail(Errc::storage, "cannot cut " + path + ": " + std::strerror(errno));
@@ -36,6 +37,7 @@ Result<StandInRecords> StandInRecords::open(const std::string& path) {
 StandInRecords::StandInRecords(StandInRecords&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)),
       unwritten_(std::move(other.unwritten_)),
+      written_(other.written_),
       written_bytes_(other.written_bytes_),
       ends_(std::move(other.ends_)) {}
 
@@ -72,6 +74,7 @@ void StandInRecords::flush() {
     ENSURE(count > 0);  // a cloud that cannot remember would call lost what was not: better none
     done += static_cast<std::size_t>(count);
   }
+  written_ = ends_.size();
   written_bytes_ += unwritten_.size();
   unwritten_.clear();
 }

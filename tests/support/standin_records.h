@@ -24,7 +24,7 @@ class StandInRecords {
   void add(const Telemetry& telemetry, const std::string& connection);  // kept in memory until flush()
   void flush();  // one write for all that was added since the last
 
-  std::size_t size() const { return ends_.size(); }
+  std::size_t size() const { return written_; }  // those in the file: who is told of one finds it there
   // Whole lines from record number `from` (the first is 0), about `bytes_max` at the most, at least one where there is
   // one.
   std::string lines(std::size_t from, std::size_t bytes_max) const;
@@ -33,8 +33,9 @@ class StandInRecords {
   explicit StandInRecords(int descriptor) : descriptor_(descriptor) {}
   int descriptor_ = -1;
   std::string unwritten_;
+  std::size_t written_ = 0;
   std::uint64_t written_bytes_ = 0;
-  std::vector<std::uint64_t> ends_;  // of each line in the file
+  std::vector<std::uint64_t> ends_;  // of each line, those that are not written last
 };
 
 }  // namespace twinspool::test

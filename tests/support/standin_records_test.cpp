@@ -28,7 +28,9 @@ TEST_CASE("a record holds every byte of the body and is in the file after a flus
   records->add(message("a"), "1.2");
   CHECK(std::filesystem::file_size(path) == 0);
   CHECK(records->lines(0, 1000).empty());
+  CHECK(records->size() == 0);  // who waits for one and then reads the file would find it empty
   records->flush();
+  CHECK(records->size() == 1);
 
   const std::string line = records->lines(0, 1000);
   CHECK(std::filesystem::file_size(path) == line.size());

@@ -129,13 +129,17 @@ void Committer::close() {
   if (closed_) return;
   closed_ = true;
   if (!fault_.empty() || !departures_.empty() || reads_wait()) return;
-  // Figures alone (duplicates answered since the last commit) are no reason to commit before.
-  store_->persist_figures();
-  Result<void> saved = store_->begin();
-  if (saved) saved = store_->commit();
-  if (!saved) return failed(saved.error(), clocks_.uptime_ms());
-  const Result<void> copied = store_->checkpoint();
-  if (!copied && is_fault(copied.error())) return set_fault(copied.error());
+  // SQLite takes all that it finds in a WAL for something to copy. A start that fails comes again every few seconds, and
+  // must not wear out flash.
+  if (!home_.was_clean() || !store_->is_as_found()) {
+    // Figures alone (duplicates answered since the last commit) are no reason to commit before.
+    store_->persist_figures();
+    Result<void> saved = store_->begin();
+    if (saved) saved = store_->commit();
+    if (!saved) return failed(saved.error(), clocks_.uptime_ms());
+    const Result<void> copied = store_->checkpoint();
+    if (!copied && is_fault(copied.error())) return set_fault(copied.error());
+  }
   figures_at_close_ = store_->figures();
   store_.reset();  // SQLite is done with the files
   if (Result<void> marked = home_.mark_clean(); !marked) log::warn("store.run_file", {{"error", marked.error().what}});

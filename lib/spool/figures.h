@@ -18,6 +18,7 @@ namespace twinspool {
 struct SourceFigures {
   SourceNumber source = 0;
   Waiting queued;
+  bool operator==(const SourceFigures&) const = default;
 };
 
 // Messages that are in no persisted figure are fewer: a start reads them.
@@ -42,6 +43,7 @@ struct Figures {
   Waiting of_all_sources() const;
   // Whether `newer` can be told from these and from the rows of the messages from next_sequence on.
   bool with_rows_tell(const Figures& newer) const;
+  bool operator==(const Figures&) const = default;
   std::string sources_text() const;  // JSON, as the table figures has it: [[source,messages,bytes],...]
 };
 

@@ -71,6 +71,8 @@ class Store {
   void persist_figures() { persisted_.reset(); }  // by the next commit, even where rows tell them
   void rollback();
   bool writing() const { return transaction_.has_value(); }
+  // Nothing was written since it was opened, and nothing is to be.
+  bool is_as_found() const { return wal_pages() == 0 && persisted_ == figures_; }
 
   // The next sequence goes to `telemetry`; `message` gets what the store adds to it.
   Result<void> append(const Telemetry& telemetry, const Arrival& arrival, Message& message);

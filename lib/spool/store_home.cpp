@@ -80,6 +80,7 @@ Result<StoreHome> StoreHome::open(const std::string& path, const std::string& bo
     home.damage_ = std::move(*damage);
   }
   home.is_complete_ = last->state != RunFile::State::absent;
+  home.was_clean_ = last->state == RunFile::State::clean;
   home.run_ = RunFile{RunFile::State::running, boot_id, ::getpid(), false};
   return home;
 }
@@ -103,6 +104,7 @@ void StoreHome::move_to(const StoreFiles& files) {
   files_ = files;
   damage_.clear();
   is_new_ = false;
+  was_clean_ = false;
   run_.io_error = false;
 }
 

@@ -28,6 +28,7 @@ class StoreHome {
   const std::string& damage() const { return damage_; }
   // The last stop was not clean, and the WAL is not there: somebody removed it, and what it held.
   bool wal_is_missing() const { return wal_is_missing_; }
+  bool was_clean() const { return was_clean_; }  // the last stop
 
   Result<void> mark_running();  // before the first write
   Result<void> mark_clean();    // after the last
@@ -46,6 +47,7 @@ class StoreHome {
   RunFile run_;
   bool is_new_ = false;
   bool is_complete_ = false;
+  bool was_clean_ = false;
   std::string damage_;
   bool wal_is_missing_ = false;
   std::array<std::pair<std::uint64_t, std::uint64_t>, 2> open_files_{};  // device and number of database and WAL

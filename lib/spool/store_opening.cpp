@@ -48,10 +48,10 @@ Result<void> Store::set_up(bool is_new, const SpoolClocks& clocks) {
                           std::to_string(kApplicationId) + "; COMMIT");
     if (!shaped) return shaped;
   }
+  database_.watch_wal();
   if (Result<void> migrated = migrate(database_); !migrated) return migrated;
   Result<std::string> mode = database_.text("PRAGMA journal_mode = WAL");
   if (!mode) return tl::unexpected(mode.error());
-  database_.watch_wal();
   if (Result<void> verified = verify_settings(); !verified) return verified;
   return load(clocks);
 }

@@ -21,13 +21,16 @@ bool is_power_of_two(std::uint32_t number) { return (number & (number - 1)) == 0
 
 bool Lanes::any_ready(TimePoint now) {
   while (!waiting_.empty() && waiting_.begin()->first <= now) end_wait(at(waiting_.begin()->second));
-  return !ready_.empty();
+  return ready() > 0;
 }
 
 InFlight Lanes::take(TimePoint now) {
   ENSURE(any_ready(now));
-  Entry& entry = at(ready_.begin()->second);
-  ready_.erase(ready_.begin());
+  const bool fresh = !ready_fresh_.empty() && (fresh_goes_next_ || ready_.empty());
+  fresh_goes_next_ = !fresh;
+  auto& from = fresh ? ready_fresh_ : ready_;
+  Entry& entry = at(from.begin()->second);
+  from.erase(from.begin());
   entry.second.state = State::in_flight;
   entry.second.turn = 0;
   ++lanes_in_flight_;
@@ -37,7 +40,8 @@ InFlight Lanes::take(TimePoint now) {
 std::optional<LaneId> Lanes::next_to_follow(bool others_wait) {
   while (!following_.empty()) {
     const auto [next, id] = *following_.begin();
-    if (!others_wait || ready_.empty() || next < ready_.begin()->first || at(id).second.turn < pipeline_) return id;
+    const bool gives_way = !ready_fresh_.empty() || (!ready_.empty() && ready_.begin()->first < next);
+    if (!others_wait || !gives_way || at(id).second.turn < pipeline_) return id;
     end_turn(id);
   }
   return std::nullopt;
@@ -123,9 +127,7 @@ void Lanes::answered(Entry& entry, Rows::iterator row, bool stays) {
     row->in_flight = false;
     lane.draining = true;
   } else {
-    --messages_;
-    bytes_ -= weight(row->message.telemetry);
-    lane.rows.erase(row);
+    drop(lane, row);
   }
   if (lane.in_flight > 0) {
     update_following(entry);
@@ -147,12 +149,26 @@ void Lanes::settle(Entry& entry) {
   Lane& lane = entry.second;
   if (lane.state == State::idle && !lane.rows.empty()) {
     lane.state = State::ready;
-    ready_.emplace(lane.rows.front().message.sequence, entry.first);
+    lane.ready_fresh = is_fresh(entry);
+    (lane.ready_fresh ? ready_fresh_ : ready_).emplace(lane.rows.front().message.sequence, entry.first);
   }
   update_hunger(entry);
   if (lane.state != State::idle || lane.behind_from != 0) return;
   if (lane.noted) ended_notes_.push_back(lane.twin);
   lanes_.erase(entry.first);
+}
+
+bool Lanes::is_fresh(const Entry& entry) const {
+  const Lane& lane = entry.second;
+  return !lane.was_read && lane.behind_from == 0 && lane.rows.size() <= kFreshRowsMax && !may_be_ahead(entry.first);
+}
+
+// What came for it may be a backlog by now.
+void Lanes::update_ready(Entry& entry) {
+  Lane& lane = entry.second;
+  if (lane.state != State::ready || !lane.ready_fresh || is_fresh(entry)) return;
+  lane.ready_fresh = false;
+  ready_.insert(ready_fresh_.extract({lane.rows.front().message.sequence, entry.first}));
 }
 
 void Lanes::update_hunger(Entry& entry) {
@@ -239,7 +255,7 @@ void Lanes::shed(Lane& lane) {
   while (lane.rows.size() > (keep_head ? 1U : 0U)) {
     lane.behind_from = lane.rows.back().message.sequence;
     lane.behind_last = std::max(lane.behind_last, lane.behind_from);
-    drop_last(lane);
+    drop(lane, std::prev(lane.rows.end()));
   }
   lane.next = lane.rows.begin();
   if (!keep_head) return;

@@ -3,8 +3,9 @@
 //
 //   idle → ready → in_flight → ready (next message) or waiting (held or retrying) → ready
 //
-// One lane a twin, and of the ready lanes the one with the oldest head first. With ForwardOrder::queue the whole queue
-// is one lane.
+// One lane a twin, and of the ready lanes the one with the oldest head first. But fresh lanes, whose few messages came
+// straight from their commits and are all that is queued of them, take turns with the others: after an outage a twin
+// that has no backlog does not wait for that of those that have. With ForwardOrder::queue the whole queue is one lane.
 //
 // A lane has one message in flight, or, with a pipeline of N, up to N: the caller sends them on one connection, so that
 // the cloud sees them in order. Each is answered for itself. One that is refused stays, and so do those that a lost
@@ -18,10 +19,17 @@
 // a lane with a huge backlog, or one that is held, stands in nobody's way, and memory does not grow with the queue. A
 // lane of which nothing is known is forgotten; it has no unread row at or before the cursor.
 //
-// Memory: at most LaneLimits of messages, and some 200 bytes for each twin that waits or is behind.
+// While the cursor is not at the end, a message that comes in goes into its lane at once if nothing else of its twin
+// waits, and a few behind it: they came early, and the cursor passes over them. Which twins have rows ahead of the
+// cursor is known from the commits. It is not known of the rows that were there before us, so until the cursor is
+// through with those every message waits for it.
+//
+// Memory: at most LaneLimits of messages, some 200 bytes for each twin that waits or is behind, some 50 for each of
+// kAheadTwinsMax that are ahead of the cursor, and 8 for each of kEarlyMax that it is still to pass over.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <optional>
 #include <set>
@@ -45,6 +53,9 @@ constexpr std::size_t kParkedBytesMax = 2 << 20;
 constexpr std::size_t kReadMessagesMax = 1024;  // of one read-ahead
 constexpr std::size_t kReadBytesMax = 1 << 20;
 constexpr std::size_t kCatchUpLanesMax = 256;  // that share one read
+constexpr std::size_t kFreshRowsMax = 8;       // a lane with more has a backlog
+constexpr std::size_t kEarlyMax = 131'072;
+constexpr std::size_t kAheadTwinsMax = 65'536;
 
 struct LaneLimits {
   std::size_t window_messages_max = kWindowMessagesMax;
@@ -52,6 +63,7 @@ struct LaneLimits {
   std::size_t lane_messages_max = kLaneMessagesMax;
   std::size_t parked_messages_max = kParkedMessagesMax;
   std::size_t parked_bytes_max = kParkedBytesMax;
+  std::size_t ahead_twins_max = kAheadTwinsMax;
   std::size_t read_messages_max = kReadMessagesMax;
   std::size_t read_bytes_max = kReadBytesMax;
 };
@@ -84,12 +96,12 @@ class Lanes {
 
   // What is sent.
   bool any_ready(TimePoint now);  // a lane whose wait is over is ready
-  std::size_t ready() const { return ready_.size(); }
+  std::size_t ready() const { return ready_.size() + ready_fresh_.size(); }
   bool any_to_follow() const { return !following_.empty(); }  // a lane in flight may have one more
-  InFlight take(TimePoint now);  // the head of the ready lane with the oldest head; only while any_ready()
+  InFlight take(TimePoint now);  // the head of the ready lane whose turn it is; only while any_ready()
   // Of the lanes in flight that may have one more, the one whose next message is the oldest. A lane that has sent a
-  // whole pipeline gives way where `others_wait` for a connection with an older head: it ends what it has in flight
-  // first.
+  // whole pipeline gives way where `others_wait` for a connection, fresh or with an older head: it ends what it has in
+  // flight first.
   std::optional<LaneId> next_to_follow(bool others_wait);
   const Message& peek(LaneId id) const;  // what follow() would send
   InFlight follow(LaneId id);
@@ -159,6 +171,7 @@ class Lanes {
     std::uint32_t attempts = 0;
     bool stale_retried = false;
     bool in_flight = false;
+    bool early = false;  // the cursor is still to pass over it, or was when it came
   };
   using Rows = std::list<Row>;
 
@@ -174,6 +187,8 @@ class Lanes {
     bool draining = false;     // in flight, and nothing more is sent before all is answered
     bool will_wait = false;    // then it waits
     bool noted = false;
+    bool ready_fresh = false;     // its key is in ready_fresh_
+    bool was_read = false;        // a row of it, from the disk: it had a backlog, and has until it is empty
     std::uint32_t in_flight = 0;  // messages
     std::uint32_t turn = 0;       // messages sent since it went in flight
     // What is known of a head that was given back to the disk.
@@ -204,9 +219,16 @@ class Lanes {
   LaneId id_of(const Message& message) const { return order_ == ForwardOrder::queue ? 0 : message.twin; }
   Entry& at(LaneId id);
   bool fits(std::size_t eighths) const;
-  bool place(Message&& message, std::size_t eighths);
-  void push(Entry& entry, Message&& message);
-  void drop_last(Lane& lane);
+  enum class From : std::uint8_t { commit, disk };
+  bool place(Message&& message, From from);
+  bool place_early(Message&& message);
+  bool may_be_ahead(LaneId id) const;
+  void note_ahead(LaneId id, Sequence sequence);
+  void advance(Sequence to);
+  Row& push(Entry& entry, Message&& message);
+  bool is_fresh(const Entry& entry) const;
+  void update_ready(Entry& entry);
+  void drop(Lane& lane, Rows::iterator row);
   InFlight send_next(Entry& entry);
   Rows::iterator row_of(Lane& lane, Sequence sequence);
   const Row& row(const InFlight& sent) const;
@@ -227,12 +249,17 @@ class Lanes {
   const LaneLimits limits_;
   const std::size_t lane_messages_max_;
   std::unordered_map<LaneId, Lane> lanes_;
-  std::set<std::pair<Sequence, LaneId>> ready_;      // by head
+  std::set<std::pair<Sequence, LaneId>> ready_;  // by head
+  std::set<std::pair<Sequence, LaneId>> ready_fresh_;
+  bool fresh_goes_next_ = true;
   std::set<std::pair<Sequence, LaneId>> following_;  // in flight, and may have one more: by that one
   std::set<std::pair<TimePoint, LaneId>> waiting_;   // by retry_at
   std::set<std::pair<Sequence, LaneId>> hungry_;     // by behind_from: flow, and want rows
   Sequence cursor_;                                  // every row up to here went into its lane or was passed over
   Sequence newest_;
+  Sequence ahead_known_from_;                   // of rows up to here, twins that are ahead are not known
+  std::unordered_map<LaneId, Sequence> ahead_;  // the last row of each that the cursor is to place
+  std::deque<Sequence> early_;                  // in order: rows ahead of the cursor that went into their lanes
   std::optional<Read> read_;
   bool front_was_read_ = false;      // by the newest read for lanes that are behind: it began with the furthest
   Sequence front_read_through_ = 0;  // where the newest such read ended
@@ -240,6 +267,7 @@ class Lanes {
   std::size_t in_flight_ = 0, lanes_in_flight_ = 0;
   std::size_t held_ = 0;  // of those in waiting_
   std::size_t messages_ = 0, bytes_ = 0;
+  std::size_t early_messages_ = 0, early_bytes_ = 0;    // of these
   std::size_t parked_messages_ = 0, parked_bytes_ = 0;  // of these, heads of waiting lanes
   std::vector<TwinNumber> ended_notes_;
 };

@@ -9,10 +9,10 @@ namespace twinspool::forward {
 namespace {
 
 // How full the window may be, in eighths. The differences keep room for each other's turn: fresh messages cannot fill
-// the window so far that no lane that is behind can be read.
-constexpr std::size_t kFreshEighths = 6;
-constexpr std::size_t kBeforeReadEighths = 7;
-constexpr std::size_t kReadEighths = 8;
+// the window so far that no lane that is behind can be read, and the last eighth is of those that came early.
+constexpr std::size_t kFreshEighths = 5;
+constexpr std::size_t kBeforeReadEighths = 6;
+constexpr std::size_t kReadEighths = 7;
 
 // Two pipelines, so that one can be read while the other is under way.
 std::size_t lane_messages_max(ForwardOrder order, std::size_t pipeline, const LaneLimits& limits) {
@@ -28,7 +28,8 @@ Lanes::Lanes(ForwardOrder order, std::size_t pipeline, const QueueEnds& ends, co
       limits_(limits),
       lane_messages_max_(lane_messages_max(order, pipeline, limits)),
       cursor_(ends.oldest == 0 ? ends.newest : ends.oldest - 1),
-      newest_(ends.newest) {
+      newest_(ends.newest),
+      ahead_known_from_(newest_) {
   ENSURE(lane_messages_max_ > 0 && pipeline_ > 0);
   ENSURE(limits.parked_messages_max < limits.window_messages_max * kBeforeReadEighths / 8);
   ENSURE(limits.parked_bytes_max < limits.window_bytes_max * kBeforeReadEighths / 8);
@@ -39,12 +40,17 @@ void Lanes::on_committed(std::vector<Message>&& messages) {
     const bool next_in_line = caught_up();
     const Sequence sequence = message.sequence;
     newest_ = std::max(newest_, sequence);
-    if (next_in_line && sequence > cursor_ && place(std::move(message), kFreshEighths)) cursor_ = sequence;
+    if (sequence <= cursor_) continue;
+    const LaneId id = id_of(message);
+    if (next_in_line && place(std::move(message), From::commit))
+      advance(sequence);
+    else if (!place_early(std::move(message)))
+      note_ahead(id, sequence);
   }
 }
 
 // False where there is no room: the cursor stays before this row.
-bool Lanes::place(Message&& message, std::size_t eighths) {
+bool Lanes::place(Message&& message, From from) {
   const auto found = lanes_.find(id_of(message));
   if (found != lanes_.end()) {
     Lane& lane = found->second;
@@ -54,14 +60,61 @@ bool Lanes::place(Message&& message, std::size_t eighths) {
     }
     if (lane.state == State::waiting || lane.rows.size() >= lane_messages_max_) {
       lane.behind_from = lane.behind_last = message.sequence;
+      update_ready(*found);
       update_hunger(*found);
       return true;
     }
   }
-  if (!fits(eighths)) return false;
+  if (!fits(from == From::commit ? kFreshEighths : kReadEighths)) return false;
   Entry& entry = found != lanes_.end() ? *found : *lanes_.try_emplace(id_of(message)).first;
+  entry.second.was_read = entry.second.was_read || from == From::disk;
   push(entry, std::move(message));
   return true;
+}
+
+// Ahead of the cursor. Not behind what the cursor has placed already: the room is for twins that have no backlog, and
+// those that are busy would take all of it. False: the cursor is to place it.
+bool Lanes::place_early(Message&& message) {
+  const LaneId id = id_of(message);
+  if (may_be_ahead(id) || early_.size() == kEarlyMax || early_messages_ >= limits_.window_messages_max / 8 ||
+      early_bytes_ >= limits_.window_bytes_max / 8)
+    return false;
+  const auto found = lanes_.find(id);
+  if (found != lanes_.end()) {
+    const Lane& lane = found->second;
+    const bool all_came_early = lane.behind_from == 0 && !lane.rows.empty() && lane.rows.front().early;
+    const std::size_t rows_max = std::min(kFreshRowsMax, lane_messages_max_);
+    if (lane.state == State::waiting || !all_came_early || lane.rows.size() >= rows_max) return false;
+  }
+  early_.push_back(message.sequence);
+  Entry& entry = found != lanes_.end() ? *found : *lanes_.try_emplace(id).first;
+  Row& row = push(entry, std::move(message));
+  row.early = true;
+  ++early_messages_;
+  early_bytes_ += weight(row.message.telemetry);
+  return true;
+}
+
+// One lane for all has, with any row, this one ahead.
+bool Lanes::may_be_ahead(LaneId id) const {
+  if (order_ == ForwardOrder::queue || cursor_ < ahead_known_from_) return !caught_up();
+  const auto last = ahead_.find(id);
+  return last != ahead_.end() && last->second > cursor_;
+}
+
+void Lanes::note_ahead(LaneId id, Sequence sequence) {
+  if (ahead_.size() >= limits_.ahead_twins_max && ahead_.count(id) == 0) {
+    ahead_known_from_ = sequence;
+    return ahead_.clear();
+  }
+  ahead_[id] = sequence;
+  if (const auto found = lanes_.find(id); found != lanes_.end()) update_ready(*found);
+}
+
+void Lanes::advance(Sequence to) {
+  cursor_ = std::max(cursor_, to);
+  while (!early_.empty() && early_.front() <= cursor_) early_.pop_front();
+  if (caught_up() && !ahead_.empty()) ahead_.clear();
 }
 
 std::optional<ReadRequest> Lanes::next_read() {
@@ -131,10 +184,11 @@ bool Lanes::on_read(ReadResult&& result) {
   for (Message& message : result.messages) {
     const Sequence sequence = message.sequence;
     if (sequence <= cursor_) continue;
-    if (!place(std::move(message), kReadEighths)) return true;
-    cursor_ = sequence;
+    const bool came_early = std::binary_search(early_.begin(), early_.end(), sequence);
+    if (!came_early && !place(std::move(message), From::disk)) return true;
+    advance(sequence);
   }
-  cursor_ = std::max(cursor_, covered);
+  advance(covered);
   return covered > read.after;
 }
 
@@ -156,6 +210,7 @@ void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence
     if (found == lanes_.end()) continue;
     Lane& lane = found->second;
     if (!lane.catching_up || message.sequence < lane.behind_from) continue;
+    if (message.sequence > lane.behind_last) continue;  // the cursor is to come by, and this read was for others, too
     lane.behind_from = message.sequence;
     if (std::binary_search(lane.left_ahead.begin(), lane.left_ahead.end(), message.sequence)) continue;
     if (lane.rows.size() >= lane_messages_max_ || !fits(kReadEighths)) {
@@ -163,6 +218,7 @@ void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence
       continue;
     }
     ++lane.behind_from;
+    lane.was_read = true;
     push(*found, std::move(message));
   }
   for (const CatchUp& asked : read.lanes) {
@@ -180,10 +236,11 @@ void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence
 }
 
 bool Lanes::fits(std::size_t eighths) const {
-  return messages_ < limits_.window_messages_max * eighths / 8 && bytes_ < limits_.window_bytes_max * eighths / 8;
+  return messages_ - early_messages_ < limits_.window_messages_max * eighths / 8 &&
+         bytes_ - early_bytes_ < limits_.window_bytes_max * eighths / 8;
 }
 
-void Lanes::push(Entry& entry, Message&& message) {
+Lanes::Row& Lanes::push(Entry& entry, Message&& message) {
   Lane& lane = entry.second;
   ++messages_;
   bytes_ += weight(message.telemetry);
@@ -196,13 +253,20 @@ void Lanes::push(Entry& entry, Message&& message) {
   }
   if (all_sent) lane.next = std::prev(lane.rows.end());
   if (lane.state == State::idle) settle(entry);
+  update_ready(entry);
   if (lane.state == State::in_flight) update_following(entry);
+  return row;
 }
 
-void Lanes::drop_last(Lane& lane) {
+void Lanes::drop(Lane& lane, Rows::iterator row) {
+  const std::size_t bytes = weight(row->message.telemetry);
   --messages_;
-  bytes_ -= weight(lane.rows.back().message.telemetry);
-  lane.rows.pop_back();
+  bytes_ -= bytes;
+  if (row->early) {
+    --early_messages_;
+    early_bytes_ -= bytes;
+  }
+  lane.rows.erase(row);
 }
 
 }  // namespace twinspool::forward

@@ -159,6 +159,7 @@ class Drain {
     part_ = std::max<std::uint64_t>(1, all / 10);
     begun_ = monotonic_now();
     written_before_ = bytes_written();
+    commits_before_ = spool_->stats().commits;
     spool_->on_unrecorded_fell([this] { read_more(); });
     pass("drain", all, plan_.held);
     if (plan_.held) pass("drain of those held", all, false);
@@ -194,13 +195,17 @@ class Drain {
   }
 
   void print() {
-    std::printf("%s %3.0f %%  %9.0f/s  %5.0f bytes written each, resident %.1f MiB\n", name_,
-                100.0 * static_cast<double>(done_) / static_cast<double>(all_),
-                static_cast<double>(part_) / seconds_since(begun_),
-                static_cast<double>(bytes_written() - written_before_) / static_cast<double>(part_), resident_mib());
+    const std::uint64_t commits = spool_->stats().commits;
+    std::printf(
+        "%s %3.0f %%  %9.0f/s  %5.0f bytes written each, resident %.1f MiB, %.0f a commit\n", name_,
+        100.0 * static_cast<double>(done_) / static_cast<double>(all_),
+        static_cast<double>(part_) / seconds_since(begun_),
+        static_cast<double>(bytes_written() - written_before_) / static_cast<double>(part_), resident_mib(),
+        static_cast<double>(part_) / static_cast<double>(std::max<std::uint64_t>(1, commits - commits_before_)));
     std::fflush(stdout);
     begun_ = monotonic_now();
     written_before_ = bytes_written();
+    commits_before_ = commits;
   }
 
   double file_mib() const {
@@ -231,7 +236,7 @@ class Drain {
   net::EventLoop loop_;
   std::unique_ptr<Spool> spool_;
   const char* name_ = "";
-  std::uint64_t all_ = 0, part_ = 1, done_ = 0, written_before_ = 0;
+  std::uint64_t all_ = 0, part_ = 1, done_ = 0, written_before_ = 0, commits_before_ = 0;
   bool held_ = false, reading_ = false;
   Sequence after_ = 0;
   TimePoint begun_{};

@@ -247,6 +247,15 @@ void Lanes::shed(Lane& lane) {
   const std::size_t head_bytes = weight(head.message.telemetry);
   const bool keep_head =
       parked_messages_ < limits_.parked_messages_max && parked_bytes_ + head_bytes <= limits_.parked_bytes_max;
+  give_back(lane, keep_head);
+  if (!keep_head) return;
+  ++parked_messages_;
+  parked_bytes_ += head_bytes;
+}
+
+// To the disk, from where they are read again.
+void Lanes::give_back(Lane& lane, bool keep_head) {
+  const Row& head = lane.rows.front();
   if (!keep_head) {
     lane.parked_sequence = head.message.sequence;
     lane.parked_attempts = head.attempts;
@@ -258,9 +267,6 @@ void Lanes::shed(Lane& lane) {
     drop(lane, std::prev(lane.rows.end()));
   }
   lane.next = lane.rows.begin();
-  if (!keep_head) return;
-  ++parked_messages_;
-  parked_bytes_ += head_bytes;
 }
 
 void Lanes::end_wait(Entry& entry) {

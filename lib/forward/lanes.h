@@ -222,6 +222,8 @@ class Lanes {
   enum class From : std::uint8_t { commit, disk };
   bool place(Message&& message, From from);
   bool place_early(Message&& message);
+  static bool came_early(const Lane& lane);  // all that it has
+  void give_up_early(Entry& entry);
   bool may_be_ahead(LaneId id) const;
   void note_ahead(LaneId id, Sequence sequence);
   void advance(Sequence to);
@@ -236,6 +238,7 @@ class Lanes {
   void begin_wait(Entry& entry);
   static void forget_passed(Lane& lane);
   void shed(Lane& lane);
+  void give_back(Lane& lane, bool keep_head);
   void settle(Entry& entry);
   void update_hunger(Entry& entry);
   void update_following(Entry& entry);

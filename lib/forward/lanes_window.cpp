@@ -82,9 +82,8 @@ bool Lanes::place_early(Message&& message) {
   const auto found = lanes_.find(id);
   if (found != lanes_.end()) {
     const Lane& lane = found->second;
-    const bool all_came_early = lane.behind_from == 0 && !lane.rows.empty() && lane.rows.front().early;
-    const std::size_t rows_max = std::min(kFreshRowsMax, lane_messages_max_);
-    if (lane.state == State::waiting || !all_came_early || lane.rows.size() >= rows_max) return false;
+    if (lane.state == State::waiting || !came_early(lane)) return false;
+    if (lane.rows.size() >= std::min(kFreshRowsMax, lane_messages_max_)) return false;
   }
   early_.push_back(message.sequence);
   Entry& entry = found != lanes_.end() ? *found : *lanes_.try_emplace(id).first;
@@ -93,6 +92,19 @@ bool Lanes::place_early(Message&& message) {
   ++early_messages_;
   early_bytes_ += weight(row.message.telemetry);
   return true;
+}
+
+bool Lanes::came_early(const Lane& lane) {
+  return lane.behind_from == 0 && !lane.rows.empty() && lane.rows.front().early;
+}
+
+// It has a backlog after all: what came early makes room for others.
+void Lanes::give_up_early(Entry& entry) {
+  Lane& lane = entry.second;
+  (lane.ready_fresh ? ready_fresh_ : ready_).erase({lane.rows.front().message.sequence, entry.first});
+  give_back(lane, false);
+  lane.state = State::idle;
+  settle(entry);
 }
 
 // One lane for all has, with any row, this one ahead.
@@ -108,7 +120,10 @@ void Lanes::note_ahead(LaneId id, Sequence sequence) {
     return ahead_.clear();
   }
   ahead_[id] = sequence;
-  if (const auto found = lanes_.find(id); found != lanes_.end()) update_ready(*found);
+  const auto found = lanes_.find(id);
+  if (found == lanes_.end()) return;
+  if (found->second.state == State::ready && came_early(found->second)) return give_up_early(*found);
+  update_ready(*found);
 }
 
 void Lanes::advance(Sequence to) {
@@ -184,8 +199,8 @@ bool Lanes::on_read(ReadResult&& result) {
   for (Message& message : result.messages) {
     const Sequence sequence = message.sequence;
     if (sequence <= cursor_) continue;
-    const bool came_early = std::binary_search(early_.begin(), early_.end(), sequence);
-    if (!came_early && !place(std::move(message), From::disk)) return true;
+    const bool is_placed = std::binary_search(early_.begin(), early_.end(), sequence);
+    if (!is_placed && !place(std::move(message), From::disk)) return true;
     advance(sequence);
   }
   advance(covered);

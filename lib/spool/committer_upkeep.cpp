@@ -129,8 +129,8 @@ void Committer::close() {
   if (closed_) return;
   closed_ = true;
   if (!fault_.empty() || !departures_.empty() || reads_wait()) return;
-  // SQLite takes all that it finds in a WAL for something to copy. A start that fails comes again every few seconds, and
-  // must not wear out flash.
+  // SQLite takes all that it finds in a WAL for something to copy. A start that fails comes again every few seconds,
+  // and must not wear out flash.
   if (!home_.was_clean() || !store_->is_as_found()) {
     // Figures alone (duplicates answered since the last commit) are no reason to commit before.
     store_->persist_figures();

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "net/socket.h"
+#include "util/thread_name.h"
 
 namespace twinspool::net {
 namespace {
@@ -118,6 +119,7 @@ class Desk {
   }
 
   void run(const std::shared_ptr<Job>& job) {
+    name_thread("look-up");
     Answer answer = ask(job->host, job->port, 0);
     const std::lock_guard lock(mutex_);
     job->answer = std::move(answer);

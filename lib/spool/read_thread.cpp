@@ -1,5 +1,7 @@
 #include "spool/read_thread.h"
 
+#include "util/thread_name.h"
+
 namespace twinspool {
 
 Result<sqlite::Database> open_for_questions(const std::string& path) {
@@ -36,6 +38,7 @@ void ReadThread::enqueue(Question question) {
 }
 
 void ReadThread::run() {
+  name_thread("questions");
   for (;;) {
     Question question;
     {

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "spool/threaded_spool.h"
+#include "util/thread_name.h"
 
 namespace twinspool {
 namespace {
@@ -12,6 +13,7 @@ constexpr std::size_t kCommitBytesMax = 8 * kMiB;
 }  // namespace
 
 void ThreadedSpool::run() {
+  name_thread("writer");
   while (!closed_) {
     Round round;
     {

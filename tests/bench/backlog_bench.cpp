@@ -134,7 +134,14 @@ void drop_caches(const Plan& plan) {
   }
 }
 
-void start(const Plan& plan, bool cold) {
+void stop_cleanly(const Plan& plan) {
+  net::EventLoop loop;
+  const auto spool = open_spool(plan, loop);
+  spool->flush_and_close([&] { loop.stop(); });
+  loop.run();
+}
+
+void start(const Plan& plan, bool cold, const char* after) {
   if (cold) drop_caches(plan);
   const std::uint64_t read_before = number_in("/proc/self/io", "read_bytes:");
   net::EventLoop loop;
@@ -144,8 +151,8 @@ void start(const Plan& plan, bool cold) {
   Messages messages(plan.twins);
   append(*spool, loop, messages, 1, 1);
   std::printf(
-      "start %-5s after a kill  ready in %.3f s, first message stored at %.3f s, %.1f MiB read, resident %.1f MiB\n",
-      cold ? "cold" : "warm", took, seconds_since(begun),
+      "start %-5s after a %s  ready in %.3f s, first message stored at %.3f s, %.1f MiB read, resident %.1f MiB\n",
+      cold ? "cold" : "warm", after, took, seconds_since(begun),
       static_cast<double>(number_in("/proc/self/io", "read_bytes:") - read_before) / (1 << 20), resident_mib());
   std::fflush(stdout);
   std::_Exit(0);
@@ -280,8 +287,10 @@ int main(int argc, char** argv) {
   const Plan empty = fresh("empty"), full = fresh("full");
   in_a_process([&] { measure_appends("empty", empty); });
   in_a_process([&] { fill(full); });
-  in_a_process([&] { start(full, true); });
-  in_a_process([&] { start(full, false); });
+  in_a_process([&] { start(full, true, "kill"); });
+  in_a_process([&] { start(full, false, "kill"); });
+  in_a_process([&] { stop_cleanly(full); });
+  in_a_process([&] { start(full, true, "stop"); });
   in_a_process([&] { measure_appends("on top", full); });
   in_a_process([&] { Drain(full).run(); });
   std::filesystem::remove_all(own);

@@ -53,6 +53,10 @@ TEST_CASE("a power cut loses nothing that no limit dropped", "[crash]") { explor
 TEST_CASE("a power cut loses nothing while a newer version takes a file over", "[crash]") { explore("migration"); }
 TEST_CASE("a power cut loses nothing while a damaged file is salvaged", "[crash]") { explore("salvage"); }
 TEST_CASE("a power cut loses nothing while a store is rebuilt after a failed sync", "[crash]") { explore("rebuild"); }
+TEST_CASE("a power cut loses nothing that operators put back, and brings back nothing that they threw away",
+          "[crash]") {
+  explore("operators");
+}
 TEST_CASE("a power cut loses nothing on a full disk", "[crash]") { explore("full_disk"); }
 TEST_CASE("a power cut loses nothing during a checkpoint", "[crash]") { explore("checkpoints"); }
 

@@ -27,7 +27,28 @@ void Oracle::apply(const Event& event) {
     case Event::What::recorded:
       known_.at(by_sequence_.at(event.sequence)).recorded = true;
       return;
+    case Event::What::recalling:
+      known_.at(event.id).recalling = true;
+      known_.at(event.id).recalled_place = ++sent_;
+      return;
+    case Event::What::recalled:
+      known_.at(event.id).recalled = true;
+      return;
+    case Event::What::purging:
+      known_.at(event.id).purging = true;
+      return;
+    case Event::What::purged:
+      known_.at(event.id).purged = true;
+      return;
   }
+}
+
+std::vector<const Oracle::Known*> Oracle::left(Finished::How how) const {
+  std::vector<const Known*> all;
+  for (const auto& [id, known] : known_)
+    if (known.recorded && known.how == how && !known.recalling && !known.purging) all.push_back(&known);
+  std::sort(all.begin(), all.end(), [](const Known* a, const Known* b) { return a->sequence < b->sequence; });
+  return all;
 }
 
 std::vector<const Oracle::Known*> Oracle::unacknowledged() const {
@@ -65,7 +86,8 @@ class Oracle::Comparison {
     }
     const Known& known = found->second;
     if (!(*known.telemetry == message.telemetry)) wrong("altered: " + message.telemetry.message_id);
-    if (known.sequence != 0 && known.sequence != message.sequence)
+    const bool put_back = known.recalling && message.sequence > known.sequence;
+    if (known.sequence != 0 && known.sequence != message.sequence && !put_back)
       wrong("renumbered: " + message.telemetry.message_id + " was acknowledged as " + std::to_string(known.sequence) +
             " and is " + std::to_string(message.sequence));
     return &known;
@@ -78,10 +100,11 @@ class Oracle::Comparison {
     if (!queued_.emplace(id, message.sequence).second) wrong("twice: " + id);
     const Known* known = known_or_wrong(message, "queued");
     if (known == nullptr) return;
-    if (known->recorded) wrong("back again: " + id + " left the queue, durably");
-    const auto [newest, first] = newest_of_twin_.try_emplace(message.telemetry.twin, known->place);
-    if (!first && known->place <= newest->second) wrong("reordered in its twin: " + id);
-    newest->second = known->place;
+    if (known->recorded && !known->recalling) wrong("back again: " + id + " left the queue, durably");
+    const std::size_t place = known->recalling ? known->recalled_place : known->place;
+    const auto [newest, first] = newest_of_twin_.try_emplace(message.telemetry.twin, place);
+    if (!first && place <= newest->second) wrong("reordered in its twin: " + id);
+    newest->second = place;
   }
 
   void look_at_quarantined(const Message& message) {
@@ -93,13 +116,15 @@ class Oracle::Comparison {
       wrong("in the quarantine without a reason: " + message.telemetry.message_id);
     if (queued_.contains(message.telemetry.message_id))
       wrong("queued and in the quarantine: " + message.telemetry.message_id);
+    if (known->recalled || known->purged)
+      wrong("in the quarantine, from where it was taken: " + message.telemetry.message_id);
   }
 
   void look_for(const std::string& id, const Known& known) {
     if (known.sequence == 0) return;
     const bool quarantined = known.finishing && known.how == Finished::How::quarantined;
     if (queued_.contains(id) || (quarantined && quarantined_.contains(id))) return;
-    if (known.finishing && !quarantined) return;
+    if (known.purging || (known.finishing && !quarantined && !known.recalled)) return;
     if (rules_.drops && missing_ < found_.stats.dropped && known.sequence < first_kept()) {
       ++missing_;
       return;
@@ -126,18 +151,22 @@ class Oracle::Comparison {
       wrong("figures say " + std::to_string(s.quarantine_messages) + " in the quarantine, and " +
             std::to_string(found_.quarantined.size()) + " are");
     if (!rules_.drops && s.dropped != 0) wrong("dropped " + std::to_string(s.dropped) + " without a limit");
-    std::size_t acknowledged = 0, recorded = 0, finishing = 0;
+    std::size_t acknowledged = 0, recorded = 0, finishing = 0, recalled = 0, recalling = 0;
     for (const auto& [id, known] : oracle_.known_) {
       acknowledged += known.sequence != 0 ? 1u : 0u;
       recorded += known.recorded && known.how == Finished::How::delivered ? 1u : 0u;
       finishing += known.finishing && known.how == Finished::How::delivered ? 1u : 0u;
+      recalled += known.recalled ? 1u : 0u;
+      recalling += known.recalling ? 1u : 0u;
     }
-    if (s.accepted < acknowledged || s.accepted > oracle_.known_.size())
-      wrong("accepted " + std::to_string(s.accepted) + " of " + std::to_string(acknowledged) + " to " +
-            std::to_string(oracle_.known_.size()));
-    if (s.delivered < recorded || s.delivered > finishing)
-      wrong("delivered " + std::to_string(s.delivered) + " of " + std::to_string(recorded) + " to " +
-            std::to_string(finishing));
+    const auto expect_within = [&](const char* what, std::uint64_t number, std::size_t least, std::size_t most) {
+      if (number < least || number > most)
+        wrong(what + (" " + std::to_string(number)) + " of " + std::to_string(least) + " to " + std::to_string(most));
+    };
+    // What is put back is accepted again.
+    expect_within("accepted", s.accepted, acknowledged + recalled, oracle_.known_.size() + recalling);
+    expect_within("put back", s.replayed + s.retried, recalled, recalling);
+    expect_within("delivered", s.delivered, recorded, finishing);
   }
 
   const Oracle& oracle_;

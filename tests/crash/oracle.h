@@ -12,12 +12,21 @@
 namespace twinspool::crash {
 
 struct Event {
-  enum class What : std::uint8_t { sent, acknowledged, finishing, recorded };
+  enum class What : std::uint8_t {
+    sent,
+    acknowledged,
+    finishing,
+    recorded,
+    recalling,  // an operator puts it back: a replay or a retry
+    recalled,
+    purging,
+    purged
+  };
   What what = What::sent;
   std::size_t at = 0;                               // operations of the disk that were done before
   std::shared_ptr<const Telemetry> telemetry = {};  // sent
-  std::string id = {};                              // acknowledged
-  Sequence sequence = 0;                            // all others
+  std::string id = {};                              // acknowledged, and what operators do
+  Sequence sequence = 0;                            // acknowledged, finishing, recorded
   Finished::How how = Finished::How::delivered;     // finishing
 };
 
@@ -37,6 +46,9 @@ class Oracle {
     Sequence sequence = 0;  // acknowledged with it
     bool finishing = false, recorded = false;
     Finished::How how = Finished::How::delivered;
+    bool recalling = false, recalled = false;  // once, with another sequence behind all others
+    std::size_t recalled_place = 0;
+    bool purging = false, purged = false;
   };
 
   // `drops`: a limit may drop acknowledged messages from the front, and they are counted.
@@ -50,7 +62,8 @@ class Oracle {
   // Everything that is wrong; empty: the promise holds.
   std::vector<std::string> differences(const Found& found, const Rules& rules) const;
 
-  std::vector<const Known*> unacknowledged() const;  // in the order of sending
+  std::vector<const Known*> unacknowledged() const;         // in the order of sending
+  std::vector<const Known*> left(Finished::How how) const;  // durably, and nobody put it back or purged it
   const Known* newest_acknowledged() const {
     return newest_acknowledged_.empty() ? nullptr : &of(newest_acknowledged_);
   }

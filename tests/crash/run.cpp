@@ -1,5 +1,7 @@
 #include "crash/run.h"
 
+#include <optional>
+
 #include "util/error.h"
 
 namespace twinspool::crash {
@@ -118,6 +120,22 @@ void Run::deliver(int count) {
 void Run::quarantine() {
   finish_oldest(1, Finished::How::quarantined);
   commit();
+}
+
+void Run::recall(const Recall& order) {
+  const bool purges = order.what == Recall::What::purge;
+  const bool replays = order.what == Recall::What::replay;
+  std::vector<std::string> ids;
+  for (const Oracle::Known* known : now_.left(replays ? Finished::How::delivered : Finished::How::quarantined)) {
+    if (!order.twin.empty() && order.twin != known->telemetry->twin) continue;
+    ids.push_back(known->telemetry->message_id);
+    note({.what = purges ? Event::What::purging : Event::What::recalling, .id = ids.back()});
+  }
+  std::optional<Result<Recalled>> answer;
+  gateway_.spool().recall(order, [&](Result<Recalled> given) { answer = std::move(given); });
+  gateway_.settle();
+  ENSURE(answer && *answer && (*answer)->messages == ids.size() && !ids.empty());
+  for (const std::string& id : ids) note({.what = purges ? Event::What::purged : Event::What::recalled, .id = id});
 }
 
 void Run::begin_recording() {

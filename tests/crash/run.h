@@ -45,6 +45,8 @@ class Run {
   void finish(int count);   // the same, recorded some time
   void quarantine();        // the oldest that is not finished
   void settle();
+  // What operators do with all that was delivered and kept, or with all of the quarantine.
+  void recall(const Recall& order);
 
   // What happened so far is durable, and not part of the recording.
   void begin_recording();

@@ -147,6 +147,8 @@ void Lanes::answered(Entry& entry, Rows::iterator row, bool stays) {
 // Gives a lane that is at rest the state that follows from what it has, or forgets it.
 void Lanes::settle(Entry& entry) {
   Lane& lane = entry.second;
+  // It has a backlog after all: what came early makes room for others.
+  if (lane.state == State::idle && came_early(lane) && may_be_ahead(entry.first)) give_back(lane, false);
   if (lane.state == State::idle && !lane.rows.empty()) {
     lane.state = State::ready;
     lane.ready_fresh = is_fresh(entry);
@@ -167,8 +169,9 @@ bool Lanes::is_fresh(const Entry& entry) const {
 void Lanes::update_ready(Entry& entry) {
   Lane& lane = entry.second;
   if (lane.state != State::ready || !lane.ready_fresh || is_fresh(entry)) return;
-  lane.ready_fresh = false;
-  ready_.insert(ready_fresh_.extract({lane.rows.front().message.sequence, entry.first}));
+  ready_fresh_.erase({lane.rows.front().message.sequence, entry.first});
+  lane.state = State::idle;
+  settle(entry);
 }
 
 void Lanes::update_hunger(Entry& entry) {
@@ -243,12 +246,13 @@ void Lanes::begin_wait(Entry& entry) {
 
 // A lane that waits keeps its head at the most, so that those that flow have the window.
 void Lanes::shed(Lane& lane) {
-  const Row& head = lane.rows.front();
+  Row& head = lane.rows.front();
   const std::size_t head_bytes = weight(head.message.telemetry);
   const bool keep_head =
       parked_messages_ < limits_.parked_messages_max && parked_bytes_ + head_bytes <= limits_.parked_bytes_max;
   give_back(lane, keep_head);
   if (!keep_head) return;
+  leave_early_room(head);
   ++parked_messages_;
   parked_bytes_ += head_bytes;
 }

@@ -171,7 +171,7 @@ class Lanes {
     std::uint32_t attempts = 0;
     bool stale_retried = false;
     bool in_flight = false;
-    bool early = false;  // the cursor is still to pass over it, or was when it came
+    bool early = false;  // the cursor was still to come by when it came, and it counts as early
   };
   using Rows = std::list<Row>;
 
@@ -219,18 +219,19 @@ class Lanes {
   LaneId id_of(const Message& message) const { return order_ == ForwardOrder::queue ? 0 : message.twin; }
   Entry& at(LaneId id);
   bool fits(std::size_t eighths) const;
+  bool fits_early() const;
   enum class From : std::uint8_t { commit, disk };
   bool place(Message&& message, From from);
   bool place_early(Message&& message);
   static bool came_early(const Lane& lane);  // all that it has
-  void give_up_early(Entry& entry);
   bool may_be_ahead(LaneId id) const;
   void note_ahead(LaneId id, Sequence sequence);
   void advance(Sequence to);
-  Row& push(Entry& entry, Message&& message);
+  void push(Entry& entry, Message&& message, bool early = false);
   bool is_fresh(const Entry& entry) const;
   void update_ready(Entry& entry);
   void drop(Lane& lane, Rows::iterator row);
+  void leave_early_room(Row& row);
   InFlight send_next(Entry& entry);
   Rows::iterator row_of(Lane& lane, Sequence sequence);
   const Row& row(const InFlight& sent) const;

@@ -76,9 +76,7 @@ bool Lanes::place(Message&& message, From from) {
 // those that are busy would take all of it. False: the cursor is to place it.
 bool Lanes::place_early(Message&& message) {
   const LaneId id = id_of(message);
-  if (may_be_ahead(id) || early_.size() == kEarlyMax || early_messages_ >= limits_.window_messages_max / 8 ||
-      early_bytes_ >= limits_.window_bytes_max / 8)
-    return false;
+  if (may_be_ahead(id) || !fits_early()) return false;
   const auto found = lanes_.find(id);
   if (found != lanes_.end()) {
     const Lane& lane = found->second;
@@ -87,24 +85,12 @@ bool Lanes::place_early(Message&& message) {
   }
   early_.push_back(message.sequence);
   Entry& entry = found != lanes_.end() ? *found : *lanes_.try_emplace(id).first;
-  Row& row = push(entry, std::move(message));
-  row.early = true;
-  ++early_messages_;
-  early_bytes_ += weight(row.message.telemetry);
+  push(entry, std::move(message), true);
   return true;
 }
 
 bool Lanes::came_early(const Lane& lane) {
   return lane.behind_from == 0 && !lane.rows.empty() && lane.rows.front().early;
-}
-
-// It has a backlog after all: what came early makes room for others.
-void Lanes::give_up_early(Entry& entry) {
-  Lane& lane = entry.second;
-  (lane.ready_fresh ? ready_fresh_ : ready_).erase({lane.rows.front().message.sequence, entry.first});
-  give_back(lane, false);
-  lane.state = State::idle;
-  settle(entry);
 }
 
 // One lane for all has, with any row, this one ahead.
@@ -116,13 +102,15 @@ bool Lanes::may_be_ahead(LaneId id) const {
 
 void Lanes::note_ahead(LaneId id, Sequence sequence) {
   if (ahead_.size() >= limits_.ahead_twins_max && ahead_.count(id) == 0) {
-    ahead_known_from_ = sequence;
-    return ahead_.clear();
+    std::erase_if(ahead_, [this](const auto& one) { return one.second <= cursor_; });
+    if (ahead_.size() > limits_.ahead_twins_max / 2) {
+      ahead_known_from_ = sequence;
+      return ahead_.clear();
+    }
   }
   ahead_[id] = sequence;
   const auto found = lanes_.find(id);
   if (found == lanes_.end()) return;
-  if (found->second.state == State::ready && came_early(found->second)) return give_up_early(*found);
   update_ready(*found);
 }
 
@@ -250,17 +238,27 @@ void Lanes::hand_out(std::vector<Message>&& messages, const Read& read, Sequence
   }
 }
 
+bool Lanes::fits_early() const {
+  return early_.size() < kEarlyMax && messages_ < limits_.window_messages_max && bytes_ < limits_.window_bytes_max &&
+         early_messages_ < limits_.window_messages_max / 8 && early_bytes_ < limits_.window_bytes_max / 8;
+}
+
 bool Lanes::fits(std::size_t eighths) const {
   return messages_ - early_messages_ < limits_.window_messages_max * eighths / 8 &&
          bytes_ - early_bytes_ < limits_.window_bytes_max * eighths / 8;
 }
 
-Lanes::Row& Lanes::push(Entry& entry, Message&& message) {
+void Lanes::push(Entry& entry, Message&& message, bool early) {
   Lane& lane = entry.second;
+  const std::size_t bytes = weight(message.telemetry);
   ++messages_;
-  bytes_ += weight(message.telemetry);
+  bytes_ += bytes;
+  if (early) {
+    ++early_messages_;
+    early_bytes_ += bytes;
+  }
   const bool all_sent = lane.rows.empty() || lane.next == lane.rows.end();
-  lane.rows.push_back(Row{.message = std::move(message)});
+  lane.rows.push_back(Row{.message = std::move(message), .early = early});
   Row& row = lane.rows.back();
   if (lane.rows.size() == 1 && row.message.sequence == lane.parked_sequence) {
     row.attempts = lane.parked_attempts;
@@ -270,18 +268,19 @@ Lanes::Row& Lanes::push(Entry& entry, Message&& message) {
   if (lane.state == State::idle) settle(entry);
   update_ready(entry);
   if (lane.state == State::in_flight) update_following(entry);
-  return row;
 }
 
 void Lanes::drop(Lane& lane, Rows::iterator row) {
-  const std::size_t bytes = weight(row->message.telemetry);
   --messages_;
-  bytes_ -= bytes;
-  if (row->early) {
-    --early_messages_;
-    early_bytes_ -= bytes;
-  }
+  bytes_ -= weight(row->message.telemetry);
+  leave_early_room(*row);
   lane.rows.erase(row);
+}
+
+void Lanes::leave_early_room(Row& row) {
+  if (!std::exchange(row.early, false)) return;
+  --early_messages_;
+  early_bytes_ -= weight(row.message.telemetry);
 }
 
 }  // namespace twinspool::forward

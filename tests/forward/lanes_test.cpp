@@ -249,6 +249,51 @@ TEST_CASE("twins that turn out to have a backlog leave the room for what comes e
   CHECK(lanes.empty());
 }
 
+TEST_CASE("held twins whose heads came early leave the room for what comes early to others", "[forward][lanes]") {
+  LaneLimits limits = kSmall;
+  limits.parked_messages_max = 8;
+  Fixture f(1, limits);
+  std::vector<TwinNumber> twins(20);
+  for (std::size_t n = 0; n < twins.size(); ++n) twins[n] = static_cast<TwinNumber>(100 + n);
+  f.commit(twins);         // fill the window,
+  f.commit({1, 2, 3, 4});  // and these the room
+  while (f.lanes.any_ready(t0)) {
+    const InFlight sent = f.lanes.take(t0);
+    if (sent.lane <= 4)
+      f.hold(sent);
+    else
+      f.deliver(sent);
+  }
+  f.read_all();
+  REQUIRE(f.lanes.caught_up());
+  twins.resize(10);
+  for (int row = 0; row < 3; ++row) f.commit(twins);  // of few twins: the window is full, and the room is free
+  CHECK(f.lanes.ready() == 10);
+  f.commit({5});
+  CHECK(f.lanes.ready() == 11);
+}
+
+TEST_CASE("a twin in flight when its backlog begins leaves the room, too", "[forward][lanes]") {
+  LaneLimits limits = kSmall;
+  limits.lane_messages_max = 8;
+  limits.window_messages_max = 64;
+  Fixture f(1, limits);
+  std::vector<TwinNumber> twins(40);
+  for (std::size_t n = 0; n < twins.size(); ++n) twins[n] = static_cast<TwinNumber>(100 + n);
+  f.commit(twins);
+  f.commit({1, 1, 1, 1, 1, 1, 1, 1});
+  InFlight one;
+  while (f.lanes.any_ready(t0)) {
+    const InFlight sent = f.lanes.take(t0);
+    if (sent.lane == 1) one = sent;
+  }
+  f.commit({1});
+  f.deliver(one);
+  CHECK(f.lanes.window_messages() == 40);
+  f.commit({50, 51, 52});
+  CHECK(f.lanes.ready() == 3);
+}
+
 TEST_CASE("a fresh message waits where its twin may have older ones that were not read yet", "[forward][lanes]") {
   LaneLimits limits = kSmall;
   Disk disk;

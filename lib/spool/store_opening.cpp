@@ -48,7 +48,7 @@ Result<void> Store::set_up(bool is_new, const SpoolClocks& clocks) {
                           std::to_string(kApplicationId) + "; COMMIT");
     if (!shaped) return shaped;
   }
-  database_.watch_wal();
+  database_.watch_wal();  // before the first commit: is_as_found() would not know of it
   if (Result<void> migrated = migrate(database_); !migrated) return migrated;
   Result<std::string> mode = database_.text("PRAGMA journal_mode = WAL");
   if (!mode) return tl::unexpected(mode.error());

@@ -42,12 +42,10 @@ def sample(gateway, options, data):
 
 def read(data):
     """{(thread, library, function): samples}"""
-    report = subprocess.run(["perf", "script", "--input", data, "--fields", "comm,ip,sym,dso", "--show-mmap-events"], check=True,
-                            capture_output=True, text=True, errors="replace").stdout
+    report = subprocess.run(["perf", "script", "--input", data, "--fields", "comm,ip,sym,dso"], check=True, capture_output=True,
+                            text=True, errors="replace").stdout
     counts = collections.Counter()
     for line in report.splitlines():
-        if " PERF_RECORD_" in line:
-            continue
         head, _, library = line.rstrip().rpartition(" (")
         words = head.split()
         if not library.endswith(")") or len(words) < 3:

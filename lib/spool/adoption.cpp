@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "spool/generation.h"
+#include "spool/wal_frame.h"
 #include "util/log.h"
 #include "util/time.h"
 
@@ -79,19 +80,22 @@ Result<void> copy_to(int from, int to, const std::string& path) {
       done += written;
     }
   }
-  if (::fsync(to) != 0) return tl::unexpected(errno_error("cannot sync the copy of", path));
   return {};
 }
 
-Result<void> renew(const StoreFiles& files, const std::string& path) {
+using Change = Result<void> (*)(int file, const std::string& path);
+
+Result<void> renew(const StoreFiles& files, const std::string& path, Change complete = nullptr) {
   const std::string fresh = path + ".new";
   const int from = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (from < 0) return tl::unexpected(errno_error("cannot read", path));
   struct stat info {};
   const int to = ::fstat(from, &info) == 0
-                     ? ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, info.st_mode & 0777)
+                     ? ::open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, info.st_mode & 0777)
                      : -1;
   Result<void> copied = to < 0 ? tl::unexpected(errno_error("cannot create", fresh)) : copy_to(from, to, path);
+  if (copied && complete != nullptr) copied = complete(to, path);
+  if (copied && ::fsync(to) != 0) copied = tl::unexpected(errno_error("cannot sync the copy of", path));
   // Group and mode as before, or an operator's reader would be locked out; the owner changes only for root.
   if (to >= 0 && (::fchown(to, info.st_uid, info.st_gid) != 0 || ::fchmod(to, info.st_mode & 0777) != 0))
     log::warn("store.adopt", {{"file", path}, {"note", "owner and mode could not be kept"}});
@@ -134,35 +138,36 @@ Result<void> write_run_file(const StoreFiles& files, const RunFile& run) {
   return replaced;
 }
 
-Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::string& boot_id) {
+Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::string& boot_id, bool damaged) {
+  if (last.state == RunFile::State::clean || file_size(files.database) == 0) return {};
   const bool same_boot = last.state == RunFile::State::absent || last.boot_id == boot_id;
-  if (last.state == RunFile::State::clean || !same_boot || file_size(files.database) == 0) return {};
+  const bool io_error = same_boot && last.io_error;
   // A first start that did not come to its end left no note of what its disk did: all of it may be in the cache alone.
   const bool unfinished = last.state == RunFile::State::absent && file_size(files.database) <= kUnfinishedBytesMax;
-  if (file_size(files.wal) == 0 && !last.io_error && !unfinished) return {};
+  if (file_size(files.wal) == 0 && !io_error && !unfinished) return {};
 
   if (const pid_t user = user_of(files); user != 0) {
-    if (last.io_error)
+    if (io_error)
       return fail(Errc::busy, "process " + std::to_string(user) + " has " + files.database +
                                   " open, and after an I/O error its files must be copied first: end that process");
     log::warn("store.adopt", {{"skipped", "another process has the database open"}, {"pid", user}});
     return {};
   }
   if (file_size(files.wal) > 0) {
-    Result<void> renewed = renew(files, files.wal);
-    if (!renewed && (last.io_error || renewed.error().code != Errc::full)) return renewed;
+    Result<void> renewed = renew(files, files.wal, damaged ? nullptr : pad_wal);
+    if (!renewed && (io_error || renewed.error().code != Errc::full)) return renewed;
     if (!renewed) {  // a full disk must not stop the drain, and no I/O error was seen
       log::warn("store.adopt", {{"skipped", renewed.error().what}});
       return {};
     }
   }
-  if (last.io_error) {
+  if (io_error) {
     if (Result<void> kept = keep_old(files); !kept) return kept;
   }
-  if (last.io_error || unfinished) {
+  if (io_error || unfinished) {
     if (Result<void> renewed = renew(files, files.database); !renewed) return renewed;
   }
-  log::info("store.adopt", {{"wal_bytes", file_size(files.wal)}, {"io_error", last.io_error}});
+  log::info("store.adopt", {{"wal_bytes", file_size(files.wal)}, {"io_error", io_error}});
   return {};
 }
 

@@ -13,4 +13,8 @@ inline std::uint32_t big_endian32(const char* bytes) { return big_endian16(bytes
 
 inline std::uint32_t little_endian32(const char* bytes) { return __builtin_bswap32(big_endian32(bytes)); }
 
+inline void put_big_endian32(char* to, std::uint32_t number) {
+  for (int shift = 24; shift >= 0; shift -= 8) *to++ = static_cast<char>(number >> shift);
+}
+
 }  // namespace twinspool

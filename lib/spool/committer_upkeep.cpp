@@ -139,6 +139,8 @@ void Committer::close() {
     if (!saved) return failed(saved.error(), clocks_.uptime_ms());
     const Result<void> copied = store_->checkpoint();
     if (!copied && is_fault(copied.error())) return set_fault(copied.error());
+    // The frames that fill the last commit's sector, too: after a clean stop nobody completes them.
+    if (const Result<void> synced = sync_file(home_.files().wal); !synced) return set_fault(synced.error());
   }
   figures_at_close_ = store_->figures();
   store_.reset();  // SQLite is done with the files

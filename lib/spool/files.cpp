@@ -96,6 +96,12 @@ Result<void> sync_directory(const std::string& directory) {
   return {};
 }
 
+Result<void> sync_file(const std::string& path) {
+  const Descriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened.valid() || ::fsync(opened.get()) != 0) return tl::unexpected(errno_error("cannot sync", path));
+  return {};
+}
+
 void place_in(StoreFiles& files, const std::string& database) {
   files.directory = std::filesystem::path(database).parent_path();
   files.database = database;

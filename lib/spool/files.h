@@ -58,6 +58,7 @@ Result<void> create_empty(const std::string& path);
 
 Error errno_error(const std::string& doing, const std::string& path);  // Errc::full for a full disk or quota
 Result<void> sync_directory(const std::string& directory);
+Result<void> sync_file(const std::string& path);
 // `content` replaces the file at `path` whole or not at all, and is durable afterwards.
 Result<void> replace_file(const std::string& path, const std::string& content);
 Result<std::string> read_small_file(const std::string& path);  // the first 4 KiB; empty where there is no such file

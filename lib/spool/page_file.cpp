@@ -5,115 +5,78 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <map>
 #include <optional>
 #include <utility>
 
-#include "spool/big_endian.h"
 #include "spool/files.h"
+#include "spool/wal_frame.h"
 
 namespace twinspool {
 namespace {
 
-constexpr std::uint64_t kWalHeaderBytes = 32;
-constexpr std::uint64_t kFrameHeaderBytes = 24;
-constexpr std::uint64_t kFrameBytes = kFrameHeaderBytes + kPageBytes;
-constexpr std::uint32_t kWalMagic = 0x377f0682;  // the lowest bit: checksums are big-endian
 constexpr PageNumber kPagesMax = 1u << 30;
-constexpr std::uint64_t kSaltVotes = 16;  // frames that are asked when the header is damaged
-
-using Salts = std::pair<std::uint32_t, std::uint32_t>;
-
-bool read_at(int file, std::uint64_t offset, char* to, std::size_t bytes) {
-  while (bytes > 0) {
-    const ssize_t got = ::pread(file, to, bytes, static_cast<off_t>(offset));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) return false;
-    to += got;
-    offset += static_cast<std::uint64_t>(got);
-    bytes -= static_cast<std::size_t>(got);
-  }
-  return true;
-}
 
 std::uint64_t size_of(int file) {
   struct stat info {};
   return file >= 0 && ::fstat(file, &info) == 0 ? static_cast<std::uint64_t>(info.st_size) : 0;
 }
 
-struct Checksum {  // SQLite's, of a WAL: Fibonacci-weighted sums over pairs of words
-  std::uint32_t first = 0, second = 0;
-  friend bool operator==(const Checksum&, const Checksum&) = default;
+struct PageAt {
+  PageNumber page;
+  std::uint32_t frame;
+};
 
-  void add(const char* bytes, std::size_t count, bool big) {
-    for (std::size_t i = 0; i + 8 <= count; i += 8) {
-      first += (big ? big_endian32(bytes + i) : little_endian32(bytes + i)) + second;
-      second += (big ? big_endian32(bytes + i + 4) : little_endian32(bytes + i + 4)) + first;
+// Which frames are of commits. A commit with a damaged frame in it or before it is doubtful: a power cut may have torn
+// it, and then nobody heard of it. Only what was synced is continued, so a frame behind it tells that it was whole; its
+// padding does not, nor does what stands behind further damage: the rest of another commit that was torn, before or
+// after a start.
+class Transactions {
+ public:
+  explicit Transactions(bool begins_damaged) : torn_(begins_damaged) {}
+
+  void damaged() {
+    torn_ = true;
+    after_doubtful_ = false;
+  }
+  void add(PageAt at, std::uint32_t pages_after_commit, bool padding) {
+    if (after_doubtful_ && !padding) {
+      take(doubtful_);
+      pages_ = std::max(pages_, doubtful_pages_);
+      after_doubtful_ = false;
+      lost_ = true;
     }
+    open_.push_back(at);
+    if (pages_after_commit == 0) return;
+    if (std::exchange(torn_, false)) after_doubtful_ = true;
+    if (!after_doubtful_) {
+      pages_ = std::max(pages_, pages_after_commit);
+      return take(open_);
+    }
+    doubtful_pages_ = std::max(doubtful_pages_, pages_after_commit);
+    doubtful_.insert(doubtful_.end(), open_.begin(), open_.end());
+    open_.clear();
   }
+
+  const std::vector<PageAt>& committed() const { return committed_; }
+  std::vector<PageAt> unfinished() const {
+    std::vector<PageAt> all = doubtful_;
+    all.insert(all.end(), open_.begin(), open_.end());
+    return all;
+  }
+  PageNumber pages() const { return pages_; }  // of the database, after the largest commit
+  bool lost() const { return lost_; }          // SQLite drops some that were whole
+
+ private:
+  void take(std::vector<PageAt>& from) {
+    committed_.insert(committed_.end(), from.begin(), from.end());
+    from.clear();
+  }
+  std::vector<PageAt> committed_, doubtful_, open_;
+  bool torn_;                    // the open one
+  bool after_doubtful_ = false;  // the last frame ended the newest doubtful one
+  PageNumber pages_ = 0, doubtful_pages_ = 0;
+  bool lost_ = false;
 };
-
-struct Frame {
-  std::array<char, kFrameHeaderBytes> header;
-  Page page;
-
-  PageNumber number() const { return big_endian32(header.data()); }
-  PageNumber pages_after_commit() const { return big_endian32(header.data() + 4); }  // 0: no commit
-  Salts salts() const { return {big_endian32(header.data() + 8), big_endian32(header.data() + 12)}; }
-  Checksum written() const { return {big_endian32(header.data() + 16), big_endian32(header.data() + 20)}; }
-  Checksum after(Checksum seed, bool big) const {
-    seed.add(header.data(), 8, big);
-    seed.add(page.data(), page.size(), big);
-    return seed;
-  }
-};
-
-bool read_whole_frame(int file, std::uint64_t index, Frame& frame) {
-  const std::uint64_t offset = kWalHeaderBytes + index * kFrameBytes;
-  return read_at(file, offset, frame.header.data(), frame.header.size()) &&
-         read_at(file, offset + kFrameHeaderBytes, frame.page.data(), frame.page.size());
-}
-
-struct WalHeader {
-  Salts salts;
-  bool big = false;
-  std::optional<Checksum> seed;  // nullopt: damaged, so the first frame has nothing to continue
-};
-
-// A damaged header is replaced by what most of the first frames say.
-WalHeader wal_header(int file, std::uint64_t frames) {
-  std::array<char, kWalHeaderBytes> bytes{};
-  WalHeader header;
-  if (!read_at(file, 0, bytes.data(), bytes.size())) return header;
-  const std::uint32_t magic = big_endian32(bytes.data());
-  header.big = (magic & 1) != 0;
-  Checksum sum;
-  sum.add(bytes.data(), 24, header.big);
-  header.salts = {big_endian32(bytes.data() + 16), big_endian32(bytes.data() + 20)};
-  const Checksum written{big_endian32(bytes.data() + 24), big_endian32(bytes.data() + 28)};
-  if ((magic & ~1u) == kWalMagic && big_endian32(bytes.data() + 8) == kPageBytes && sum == written) {
-    header.seed = written;
-    return header;
-  }
-  std::map<Salts, int> votes;
-  Frame frame;
-  for (std::uint64_t i = 0; i < std::min(frames, kSaltVotes) && read_whole_frame(file, i, frame); ++i)
-    ++votes[frame.salts()];
-  int most = 0;
-  for (const auto& [salts, count] : votes) {
-    if (count > most) header.salts = salts;
-    most = std::max(most, count);
-  }
-  // The byte order is that of the machine that wrote it: the one in which frames continue each other.
-  Frame next;
-  for (std::uint64_t i = 0; i + 1 < std::min(frames, kSaltVotes); ++i) {
-    if (!read_whole_frame(file, i, frame) || !read_whole_frame(file, i + 1, next)) break;
-    for (const bool big : {false, true})
-      if (next.after(frame.written(), big) == next.written()) header.big = big;
-  }
-  return header;
-}
 
 }  // namespace
 
@@ -141,66 +104,57 @@ Result<PageFile> PageFile::open(const std::string& database, const std::string& 
 void PageFile::index_wal(std::uint64_t bytes) {
   if (bytes < kWalHeaderBytes + kFrameBytes) return;
   const std::uint64_t frames = (bytes - kWalHeaderBytes) / kFrameBytes;
-  const WalHeader header = wal_header(wal_file_.get(), frames);
+  const WalHeader header = read_wal_header(wal_file_.get(), frames);
 
-  std::vector<std::pair<PageNumber, std::uint32_t>> transaction;
-  std::optional<Checksum> written = header.seed;   // by the frame before
-  std::optional<Checksum> computed = header.seed;  // over all frames up to it
-  PageNumber committed_page = 0;                   // the frame before was a commit, of this page
-  std::uint64_t damaged = 0;                       // since the last frame that was believed
-  int commits_after_damage = -1;                   // in frames that continue each other; -1: no damage before them
+  Transactions transactions(!header.seed);
+  std::optional<WalChecksum> written = header.seed;   // by the frame before
+  std::optional<WalChecksum> computed = header.seed;  // over all frames up to it
+  std::uint64_t damaged = 0;                          // since the last frame that was believed
   bool first_unseeded = !header.seed;
-  Frame frame;
+  WalFrame frame;
+  WalFrame before{};  // the last that was believed
   for (std::uint64_t i = 0; i < frames; ++i) {
-    const bool readable = read_whole_frame(wal_file_.get(), i, frame);
+    const bool readable = read_wal_frame(wal_file_.get(), i, frame);
     const bool ours = readable && frame.salts() == header.salts;
-    const auto continues = [&](const std::optional<Checksum>& seed) {
+    const auto continues = [&](const std::optional<WalChecksum>& seed) {
       return seed && frame.after(*seed, header.big) == frame.written();
     };
-    // Without a header's checksum the first frame cannot be checked; its successor tells whether it was believable.
-    const bool believed = ours && frame.number() > 0 && frame.number() <= kPagesMax &&
-                          (continues(written) || continues(computed) || std::exchange(first_unseeded, false));
+    bool believed = ours && frame.number() > 0 && frame.number() <= kPagesMax;
+    if (believed && !continues(written) && !continues(computed)) {
+      believed = std::exchange(first_unseeded, false);
+      if (believed) unchecked_ = static_cast<std::uint32_t>(i);
+    }
     if (computed && readable) computed = frame.after(*computed, header.big);
     written = readable ? std::optional(frame.written()) : std::nullopt;
     if (!believed) {
       // Frames of an earlier round of the WAL have other salts: two of them in a row are its end, one may be damage.
       ++damaged;
-      committed_page = 0;
-      // Two starts after power cuts may leave the rest of a commit that was torn behind another that is: not one chain.
-      commits_after_damage = -1;
+      transactions.damaged();
       if (!ours && damaged > 1) break;
       continue;
     }
-    if (damaged > 0) {
-      wal_.damaged += std::exchange(damaged, 0);
-      commits_after_damage = 0;
-    }
+    wal_.damaged += std::exchange(damaged, 0);
     wal_.frames = i + 1;
-    const bool padding = committed_page == frame.number() && frame.pages_after_commit() > 0;
-    if (commits_after_damage > 0 && !padding) wal_.lost_commits = true;
-    transaction.emplace_back(frame.number(), static_cast<std::uint32_t>(i));
-    if (frame.pages_after_commit() > 0) {
-      for (const auto& [page, at] : transaction) frames_[page] = at;
-      transaction.clear();
-      pages_ = std::max(pages_, std::min(frame.pages_after_commit(), kPagesMax));
-      if (commits_after_damage >= 0 && !padding) ++commits_after_damage;
-    }
-    committed_page = frame.pages_after_commit() > 0 ? frame.number() : 0;
+    transactions.add({frame.number(), static_cast<std::uint32_t>(i)}, frame.pages_after_commit(), frame.pads(before));
+    before = frame;
   }
-  for (const auto& [page, at] : transaction) {
+  for (const auto& [page, at] : transactions.committed()) frames_[page] = at;
+  for (const auto& [page, at] : transactions.unfinished()) {
     unfinished_.push_back(page);
     unfinished_frames_.push_back(at);
   }
-  if (wal_.lost_commits && database_has_all()) wal_.lost_commits = false;
+  pages_ = std::max(pages_, std::min(transactions.pages(), kPagesMax));
+  wal_.lost_commits = transactions.lost() && !database_has_all();
 }
 
 // A checkpoint had put everything there, and the WAL was to begin anew: its first block may be garbage after a power
-// cut.
+// cut, and what cannot be checked without it a mixture of both rounds.
 bool PageFile::database_has_all() const {
   Page in_wal;
   Page in_database;
   return std::all_of(frames_.begin(), frames_.end(), [&](const auto& entry) {
     const auto& [number, frame] = entry;
+    if (frame == unchecked_) return true;
     return read_frame(frame, in_wal) &&
            read_at(database_.get(), std::uint64_t{number - 1} * kPageBytes, in_database.data(), in_database.size()) &&
            in_wal == in_database;

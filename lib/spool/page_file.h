@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -69,6 +70,7 @@ class PageFile {
   Descriptor database_, wal_file_;
   PageNumber pages_ = 0;
   std::unordered_map<PageNumber, std::uint32_t> frames_;  // page → frame, from 0
+  std::optional<std::uint32_t> unchecked_;                // this frame, because what it continues is damaged
   std::vector<PageNumber> unfinished_;
   std::vector<std::uint32_t> unfinished_frames_;
   Wal wal_;

@@ -3,6 +3,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "spool/generation.h"
 #include "spool/page_file.h"
 #include "spool/salvage.h"
@@ -52,8 +54,9 @@ Result<StoreHome> StoreHome::open(const std::string& path, const std::string& bo
   if (!lock) return tl::unexpected(lock.error());
   StoreHome home(std::move(*files), std::move(*lock));
 
-  // A start needs a little room itself: for the copy of a WAL, and for SQLite's shared memory.
-  if (free_bytes(home.files_.directory) < home.reserve_.bytes() / 2) home.reserve_.release();
+  // A start needs room itself: for the copy of a WAL, and for SQLite's shared memory.
+  const std::uint64_t needed = std::max(home.reserve_.bytes() / 2, file_size(home.files_.wal));
+  if (free_bytes(home.files_.directory) < needed) home.reserve_.release();
 
   const Result<RunFile> last = read_run_file(home.files_);
   if (!last) return tl::unexpected(last.error());
@@ -74,10 +77,11 @@ Result<StoreHome> StoreHome::open(const std::string& path, const std::string& bo
   } else {
     home.wal_is_missing_ =
         last->state == RunFile::State::running && ::access(home.files_.wal.c_str(), F_OK) != 0 && uses_wal(home.files_);
-    if (Result<void> adopted = adopt(home.files_, *last, boot_id); !adopted) return tl::unexpected(adopted.error());
     Result<std::string> damage = find_damage(home.files_, *state);
     if (!damage) return tl::unexpected(damage.error());
     home.damage_ = std::move(*damage);
+    if (Result<void> adopted = adopt(home.files_, *last, boot_id, !home.damage_.empty()); !adopted)
+      return tl::unexpected(adopted.error());
   }
   home.is_complete_ = last->state != RunFile::State::absent;
   home.was_clean_ = last->state == RunFile::State::clean;

@@ -49,6 +49,7 @@ void explore(const std::string& name) {
 TEST_CASE("a power cut loses nothing of a new store with a message a commit", "[crash]") { explore("one_by_one"); }
 TEST_CASE("a power cut loses nothing of batches, deliveries and the quarantine", "[crash]") { explore("batches"); }
 TEST_CASE("a power cut loses nothing between stops, kills and starts", "[crash]") { explore("lives"); }
+TEST_CASE("a power cut loses nothing of what the one before it left", "[crash]") { explore("power_cuts"); }
 TEST_CASE("a power cut loses nothing that no limit dropped", "[crash]") { explore("retention"); }
 TEST_CASE("a power cut loses nothing while a newer version takes a file over", "[crash]") { explore("migration"); }
 TEST_CASE("a power cut loses nothing while a damaged file is salvaged", "[crash]") { explore("salvage"); }

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "crash/timeline.h"
 #include "util/error.h"
 
 namespace twinspool::crash {
@@ -143,6 +144,15 @@ void Run::begin_recording() {
   first_op_ = disk_.recorded();
   at_begin_ = now_;
   events_.clear();
+}
+
+void Run::cut_power() {
+  gateway_.kill();
+  gateway_.clocks().reboot();
+  Timeline timeline(durable_);
+  for (std::size_t i = first_op_; i < disk_.recorded(); ++i) timeline.advance(disk_.ops()[i]);
+  disk_.image_to_damage() = timeline.durable();
+  begin_recording();
 }
 
 Recording Run::recording(const Oracle::Rules& rules) const {

@@ -50,6 +50,8 @@ class Run {
 
   // What happened so far is durable, and not part of the recording.
   void begin_recording();
+  // The power goes, and with it whatever was not synced. What follows is the recording.
+  void cut_power();
   Recording recording(const Oracle::Rules& rules = {}) const;
 
   Gateway& gateway() { return gateway_; }

@@ -10,11 +10,11 @@ constexpr std::size_t kFrame = 24 + kPageBytes;
 
 // A killed store: its WAL holds twenty commits of several pages.
 struct Killed {
-  Killed() {
+  explicit Killed(std::size_t body = 5000) {
     TestSpool store;
     store.open();
     for (int i = 0; i < 20; ++i)
-      REQUIRE(store.append(telemetry("pump", std::to_string(i), "{\"t\":\"" + std::string(5000, 'x') + "\"}")));
+      REQUIRE(store.append(telemetry("pump", std::to_string(i), "{\"t\":\"" + std::string(body, 'x') + "\"}")));
     copy_store(store.dir, dir);
   }
   PageFile open() const {
@@ -54,21 +54,29 @@ TEST_CASE("pages are what SQLite would read: of the WAL, else of the file", "[sp
 TEST_CASE("a WAL whose first block is garbage has lost nothing where the database has all of it", "[spool][salvage]") {
   const Killed store;
   std::string wal = store.dir.read("queue.db-wal");
-  std::fill_n(wal.begin(), 4096, 'g');
-  store.dir.write("queue.db-wal", wal);
-  CHECK(store.open().wal().lost_commits);
-
-  const Killed checkpointed;
-  wal = checkpointed.dir.read("queue.db-wal");
-  {
-    auto database = sqlite::Database::open(checkpointed.dir.file("queue.db"), sqlite::Database::Mode::read_write);
+  const std::uint64_t frames = store.open().wal().frames;
+  const auto page_of = [&](std::uint64_t frame) { return wal.substr(32 + frame * kFrame, 4); };
+  const auto spoil = [&](std::uint64_t frame) { wal.at(32 + frame * kFrame + 1000) ^= '\x5a'; };
+  int messages = 20;
+  SECTION("all of it is in the WAL alone") { messages = 0; }
+  SECTION("a checkpoint was there") {}
+  SECTION("a checkpoint was there, and the last commit is torn, which nobody was told of") {
+    std::uint64_t torn = frames - 1;
+    while (page_of(torn) == page_of(frames - 1)) --torn;
+    spoil(torn);
+    store.dir.write("queue.db-wal", wal);
+    messages = 19;
+  }
+  if (messages > 0) {
+    auto database = sqlite::Database::open(store.dir.file("queue.db"), sqlite::Database::Mode::read_write);
     REQUIRE(database);
-    REQUIRE(database->integer("SELECT count(*) FROM messages") == 20);
+    REQUIRE(database->integer("SELECT count(*) FROM messages") == messages);
     REQUIRE(database->checkpoint());
+    spoil(1);  // by the first commit of the next round, which is torn, too
   }
   std::fill_n(wal.begin(), 4096, 'g');
-  checkpointed.dir.write("queue.db-wal", wal);
-  CHECK_FALSE(checkpointed.open().wal().lost_commits);
+  store.dir.write("queue.db-wal", wal);
+  CHECK(store.open().wal().lost_commits == (messages == 0));
 }
 
 TEST_CASE("one damaged frame of a WAL costs no other", "[spool][salvage]") {
@@ -90,11 +98,37 @@ TEST_CASE("one damaged frame of a WAL costs no other", "[spool][salvage]") {
   CHECK(different <= 1);
 }
 
+TEST_CASE("a damaged frame is found where all commits around it are of one page", "[spool][salvage]") {
+  const Killed store(10);
+  const std::uint64_t frames = store.open().wal().frames;
+  store.flip_in_wal(32 + (frames - 6) * kFrame + 3000);  // behind it: its padding, and two commits with theirs
+  CHECK(store.open().wal().lost_commits);
+}
+
 TEST_CASE("a damaged header of a WAL costs nothing", "[spool][salvage]") {
   const Killed store;
   const std::vector<Page> before = store.pages();
   store.flip_in_wal(GENERATE(0, 3, 10, 14, 17, 21, 25, 30));
   CHECK(store.pages() == before);
+  CHECK(store.open().wal().lost_commits);  // SQLite begins with an empty WAL
+}
+
+TEST_CASE("a damaged header of a WAL that has just begun anew is damage, too", "[spool][salvage]") {
+  const Killed store;
+  const TempDir copy;
+  {
+    auto database = sqlite::Database::open(store.dir.file("queue.db"), sqlite::Database::Mode::read_write);
+    REQUIRE(database);
+    REQUIRE(database->restart_wal() == true);
+    for (int i = 0; i < 2; ++i) REQUIRE(database->execute("UPDATE store SET created_ms = created_ms + 1"));
+    copy_store(store.dir, copy);
+  }
+  std::string wal = copy.read("queue.db-wal");
+  wal.at(17) ^= '\x5a';
+  copy.write("queue.db-wal", wal);
+  const Result<PageFile> file = PageFile::open(copy.file("queue.db"), copy.file("queue.db-wal"));
+  REQUIRE(file);
+  CHECK(file->wal().lost_commits);
 }
 
 TEST_CASE("a torn end of a WAL is no damage", "[spool][salvage]") {

@@ -110,7 +110,7 @@ TEST_CASE("queue.db may be a link, and its WAL lies beside the real file", "[spo
   CHECK_FALSE(std::filesystem::exists(store.dir.file("queue.db-wal")));
 }
 
-TEST_CASE("after a kill in the same boot the WAL is a new file with the same rows", "[spool][home]") {
+TEST_CASE("after a kill the WAL is a new file with the same rows", "[spool][home]") {
   TestSpool store;
   store.open();
   store.append(telemetry("pump", "a"));
@@ -126,30 +126,56 @@ TEST_CASE("after a kill in the same boot the WAL is a new file with the same row
   CHECK(run.pid == ::getpid());
 
   const std::pair before{inode(copy.wal), inode(copy.database)};
-  SECTION("in another boot the disk is the truth") {
-    REQUIRE(adopt(copy, run, "boot-two"));
-    CHECK(inode(copy.wal) == before.first);
+  SECTION("in another boot, too, and what the disk has of the main file is the truth") {
+    RunFile after = run;
+    after.io_error = true;
+    REQUIRE(adopt(copy, after, "boot-two", false));
+    CHECK(inode(copy.wal) != before.first);
+    CHECK(inode(copy.database) == before.second);
   }
   SECTION("in the same boot the WAL is copied") {
-    REQUIRE(adopt(copy, run, "boot-one"));
+    REQUIRE(adopt(copy, run, "boot-one", false));
     CHECK(inode(copy.wal) != before.first);
     CHECK(inode(copy.database) == before.second);
   }
   SECTION("after an I/O error the main file, too") {
     RunFile after = run;
     after.io_error = true;
-    REQUIRE(adopt(copy, after, "boot-one"));
+    REQUIRE(adopt(copy, after, "boot-one", false));
     CHECK(inode(copy.wal) != before.first);
     CHECK(inode(copy.database) != before.second);
   }
   SECTION("after a clean stop nothing is") {
     RunFile clean = run;
     clean.state = RunFile::State::clean;
-    REQUIRE(adopt(copy, clean, "boot-one"));
+    REQUIRE(adopt(copy, clean, "boot-one", false));
     CHECK(inode(copy.wal) == before.first);
   }
   CHECK(image.read("queue.db-wal") == wal);
   CHECK(mode(copy.wal) == 0640);
+}
+
+// With psow=0 SQLite syncs a commit up to the end of its last sector, and no further.
+TEST_CASE("what a power cut took of the frame that fills a commit's sector is written again", "[spool][home]") {
+  TestSpool store;
+  store.open();
+  for (int i = 0; i < 5; ++i) REQUIRE(store.append(telemetry("pump", std::to_string(i))));
+  const TempDir image;
+  copy_store(store.dir, image);
+  const StoreFiles copy = *prepare_files(image.file("queue.db"));
+  const RunFile run = *read_run_file(copy);
+  const std::string wal = image.read("queue.db-wal");
+  REQUIRE(wal.size() % 4096 != 0);
+  const std::string cut = wal.substr(0, wal.size() / 4096 * 4096);
+  SECTION("its end is missing") { image.write("queue.db-wal", cut); }
+  SECTION("its end is garbage") { image.write("queue.db-wal", cut + std::string(wal.size() - cut.size(), 'g')); }
+  SECTION("it is whole") {}
+  REQUIRE(adopt(copy, run, "boot-two", false));
+  CHECK(image.read("queue.db-wal") == wal);
+
+  image.write("queue.db-wal", cut);
+  REQUIRE(adopt(copy, run, "boot-two", true));
+  CHECK(image.read("queue.db-wal") == cut);  // for salvage nothing is written over
 }
 
 TEST_CASE("a clean stop is told from a kill", "[spool][home]") {

@@ -5,6 +5,7 @@ namespace twinspool {
 Result<Names> Names::open(sqlite::Database& database, const std::string& table) {
   Names names;
   names.database_ = &database;
+  names.table_ = table;
   auto find_number = database.prepare("SELECT number FROM " + table + " WHERE name = ?");
   if (!find_number) return tl::unexpected(find_number.error());
   auto find_name = database.prepare("SELECT name FROM " + table + " WHERE number = ?");
@@ -19,25 +20,47 @@ Result<Names> Names::open(sqlite::Database& database, const std::string& table) 
 
 Result<std::uint32_t> Names::number_of(std::string_view name) {
   if (const auto known = numbers_.find(name); known != numbers_.end()) return known->second;
-  const sqlite::ResetAtEnd ends(find_number_);
-  const Result<bool> row = find_number_.bind(1, name).step();
-  if (!row) return tl::unexpected(row.error());
-  std::int64_t number = *row ? find_number_.integer(0) : 0;
-  if (!*row) {
-    if (Result<void> inserted = insert_.bind(1, name).run(); !inserted) return tl::unexpected(inserted.error());
-    number = database_->last_insert_rowid();
+  const Result<std::uint32_t> indexed = number_in_index(name);
+  if (!indexed) return indexed;
+  if (*indexed != 0) {
+    const Result<std::string> stored = name_in_table(*indexed);
+    if (!stored) return tl::unexpected(stored.error());
+    if (*stored != name) return tl::unexpected(disagreement(*indexed));
+    remember(name, *indexed);
+    return indexed;
   }
-  remember(name, static_cast<std::uint32_t>(number));
-  return static_cast<std::uint32_t>(number);
+  if (Result<void> inserted = insert_.bind(1, name).run(); !inserted) return tl::unexpected(inserted.error());
+  const auto number = static_cast<std::uint32_t>(database_->last_insert_rowid());
+  remember(name, number);
+  return number;
 }
 
 Result<const std::string*> Names::name_of(std::uint32_t number) {
   if (const auto known = names_.find(number); known != names_.end()) return known->second;
+  const Result<std::string> stored = name_in_table(number);
+  if (!stored) return tl::unexpected(stored.error());
+  if (stored->empty()) return nullptr;
+  const Result<std::uint32_t> indexed = number_in_index(*stored);
+  if (!indexed) return tl::unexpected(indexed.error());
+  if (*indexed != number) return tl::unexpected(disagreement(number));
+  return remember(*stored, number);
+}
+
+// 0: not there.
+Result<std::uint32_t> Names::number_in_index(std::string_view name) {
+  const sqlite::ResetAtEnd ends(find_number_);
+  return find_number_.bind(1, name).step().map(
+      [&](bool row) { return row ? static_cast<std::uint32_t>(find_number_.integer(0)) : 0; });
+}
+
+// Empty: not there.
+Result<std::string> Names::name_in_table(std::uint32_t number) {
   const sqlite::ResetAtEnd ends(find_name_);
-  const Result<bool> row = find_name_.bind(1, number).step();
-  if (!row) return tl::unexpected(row.error());
-  if (!*row) return nullptr;
-  return remember(find_name_.text(0), number);
+  return find_name_.bind(1, number).step().map([&](bool row) { return std::string(row ? find_name_.text(0) : ""); });
+}
+
+Error Names::disagreement(std::uint32_t number) const {
+  return {Errc::corrupt, "the table " + table_ + " and its index disagree about number " + std::to_string(number)};
 }
 
 void Names::clear() {
@@ -47,7 +70,6 @@ void Names::clear() {
 
 const std::string* Names::remember(std::string_view name, std::uint32_t number) {
   if (numbers_.size() >= kNamesCachedMax) clear();
-  // Where damage gives two numbers one name, both are answered by that name.
   const auto [at, added] = numbers_.try_emplace(std::string(name), number);
   names_[number] = &at->first;
   return &at->first;

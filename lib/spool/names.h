@@ -2,7 +2,9 @@
 // Database.
 //
 // Look-ups are served from memory; the table's unique index is asked only for names that are not there, so it is not on
-// the hot path. Bounded: when the cache is full it is emptied.
+// the hot path. Bounded: when the cache is full it is emptied. What comes from the file is there twice, in the table
+// and in its index; where they differ it is Errc::corrupt, and salvage tells by the rows' checksums which of them is
+// right.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +32,13 @@ class Names {
     std::size_t operator()(std::string_view name) const { return std::hash<std::string_view>{}(name); }
   };
   void clear();
+  Result<std::uint32_t> number_in_index(std::string_view name);
+  Result<std::string> name_in_table(std::uint32_t number);
+  Error disagreement(std::uint32_t number) const;
   const std::string* remember(std::string_view name, std::uint32_t number);
 
   sqlite::Database* database_ = nullptr;
+  std::string table_;
   sqlite::Statement find_number_;
   sqlite::Statement find_name_;
   sqlite::Statement insert_;

@@ -83,9 +83,7 @@ Result<void> copy_to(int from, int to, const std::string& path) {
   return {};
 }
 
-using Change = Result<void> (*)(int file, const std::string& path);
-
-Result<void> renew(const StoreFiles& files, const std::string& path, Change complete = nullptr) {
+Result<void> renew(const StoreFiles& files, const std::string& path, bool pads = false) {
   const std::string fresh = path + ".new";
   const int from = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (from < 0) return tl::unexpected(errno_error("cannot read", path));
@@ -94,7 +92,7 @@ Result<void> renew(const StoreFiles& files, const std::string& path, Change comp
                      ? ::open(fresh.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, info.st_mode & 0777)
                      : -1;
   Result<void> copied = to < 0 ? tl::unexpected(errno_error("cannot create", fresh)) : copy_to(from, to, path);
-  if (copied && complete != nullptr) copied = complete(to, path);
+  if (copied && pads) copied = pad_wal(to, path);
   if (copied && ::fsync(to) != 0) copied = tl::unexpected(errno_error("cannot sync the copy of", path));
   // Group and mode as before, or an operator's reader would be locked out; the owner changes only for root.
   if (to >= 0 && (::fchown(to, info.st_uid, info.st_gid) != 0 || ::fchmod(to, info.st_mode & 0777) != 0))
@@ -106,6 +104,15 @@ Result<void> renew(const StoreFiles& files, const std::string& path, Change comp
   if (copied) return sync_directory(files.directory);
   (void)::unlink(fresh.c_str());  // only ever our half-made copy
   return copied;
+}
+
+Result<void> pad_in_place(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return tl::unexpected(errno_error("cannot open", path));
+  Result<void> padded = pad_wal(file, path);
+  if (padded && ::fsync(file) != 0) padded = tl::unexpected(errno_error("cannot sync", path));
+  ::close(file);
+  return padded;
 }
 
 // What the disk holds of the old database may be another thing than what was read, so it is not thrown away.
@@ -145,6 +152,7 @@ Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::stri
   // A first start that did not come to its end left no note of what its disk did: all of it may be in the cache alone.
   const bool unfinished = last.state == RunFile::State::absent && file_size(files.database) <= kUnfinishedBytesMax;
   if (file_size(files.wal) == 0 && !io_error && !unfinished) return {};
+  if (!same_boot && damaged) return {};
 
   if (const pid_t user = user_of(files); user != 0) {
     if (io_error)
@@ -153,8 +161,13 @@ Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::stri
     log::warn("store.adopt", {{"skipped", "another process has the database open"}, {"pid", user}});
     return {};
   }
+  if (!same_boot) {
+    if (Result<void> padded = pad_in_place(files.wal); !padded)
+      log::warn("store.adopt", {{"skipped", padded.error().what}});
+    return {};
+  }
   if (file_size(files.wal) > 0) {
-    Result<void> renewed = renew(files, files.wal, damaged ? nullptr : pad_wal);
+    Result<void> renewed = renew(files, files.wal, !damaged);
     if (!renewed && (io_error || renewed.error().code != Errc::full)) return renewed;
     if (!renewed) {  // a full disk must not stop the drain, and no I/O error was seen
       log::warn("store.adopt", {{"skipped", renewed.error().what}});

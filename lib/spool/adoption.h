@@ -5,8 +5,9 @@
 // have, appends behind them, and the next power cut takes the rows it then acknowledged. What was read must first be
 // written again, to blocks the kernel does not believe to be clean: so the WAL is copied to a new file, synced and
 // renamed into place, before SQLite opens anything. After a reboot there is no such cache, and the disk's view is the
-// truth; but what fills the sector of the last commit may be incomplete, and must be made whole elsewhere than in that
-// sector (spool/wal_frame.h): so the WAL is copied then, too.
+// truth; nothing is copied.
+//
+// Either way what fills the sector of the last commit is made whole (spool/wal_frame.h).
 //
 // The run file beside the database says which case it is. Blocking; before the writer thread runs.
 #pragma once
@@ -32,8 +33,8 @@ Result<RunFile> read_run_file(const StoreFiles& files);
 // Replaces it durably; on a full disk it is overwritten in place, which needs no block.
 Result<void> write_run_file(const StoreFiles& files, const RunFile& run);
 
-// Copies what `last` makes doubtful; a `damaged` WAL as it is, for salvage. Errc::busy where another process has the
-// database open and an I/O error was seen: it would go on reading the old file.
+// Copies what `last` makes doubtful; a `damaged` WAL stays as it is, for salvage. Errc::busy where another process has
+// the database open and an I/O error was seen: it would go on reading the old file.
 Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::string& boot_id, bool damaged);
 
 }  // namespace twinspool

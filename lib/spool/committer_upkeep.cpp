@@ -137,9 +137,11 @@ void Committer::close() {
     Result<void> saved = store_->begin();
     if (saved) saved = store_->commit();
     if (!saved) return failed(saved.error(), clocks_.uptime_ms());
-    const Result<void> copied = store_->checkpoint();
-    if (!copied && is_fault(copied.error())) return set_fault(copied.error());
-    // The frames that fill the last commit's sector, too: after a clean stop nobody completes them.
+    // Nothing stays in the WAL that could be damaged meanwhile, or hide what the database has of it. Where a reader is
+    // in the way, the frames that fill the last commit's sector are synced, too: after a clean stop nobody completes
+    // them.
+    const Result<bool> emptied = store_->empty_wal();
+    if (!emptied && is_fault(emptied.error())) return set_fault(emptied.error());
     if (const Result<void> synced = sync_file(home_.files().wal); !synced) return set_fault(synced.error());
   }
   figures_at_close_ = store_->figures();

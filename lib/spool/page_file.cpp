@@ -106,6 +106,8 @@ void PageFile::index_wal(std::uint64_t bytes) {
   const std::uint64_t frames = (bytes - kWalHeaderBytes) / kFrameBytes;
   const WalHeader header = read_wal_header(wal_file_.get(), frames);
 
+  if (header.superseded) return;
+
   Transactions transactions(!header.seed);
   std::optional<WalChecksum> written = header.seed;   // by the frame before
   std::optional<WalChecksum> computed = header.seed;  // over all frames up to it
@@ -144,7 +146,9 @@ void PageFile::index_wal(std::uint64_t bytes) {
     unfinished_frames_.push_back(at);
   }
   pages_ = std::max(pages_, std::min(transactions.pages(), kPagesMax));
-  wal_.lost_commits = transactions.lost() && !database_has_all();
+  // Behind a valid header SQLite takes what is before the damage, though the database may be newer.
+  const bool drops = transactions.lost() || (!header.valid && !frames_.empty() && header.seed);
+  wal_.lost_commits = drops && (header.valid || !database_has_all());
 }
 
 // A checkpoint had put everything there, and the WAL was to begin anew: its first block may be garbage after a power

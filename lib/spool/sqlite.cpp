@@ -205,9 +205,13 @@ Result<void> Database::checkpoint() {
   return {};
 }
 
-Result<bool> Database::restart_wal() {
+Result<bool> Database::restart_wal() { return begin_wal_anew(SQLITE_CHECKPOINT_RESTART); }
+
+Result<bool> Database::empty_wal() { return begin_wal_anew(SQLITE_CHECKPOINT_TRUNCATE); }
+
+Result<bool> Database::begin_wal_anew(int mode) {
   sqlite3_busy_timeout(connection_.get(), 0);
-  const int status = sqlite3_wal_checkpoint_v2(connection_.get(), "main", SQLITE_CHECKPOINT_RESTART, nullptr, nullptr);
+  const int status = sqlite3_wal_checkpoint_v2(connection_.get(), "main", mode, nullptr, nullptr);
   const Error failed = error("checkpoint");
   sqlite3_busy_timeout(connection_.get(), kBusyTimeoutMs);
   if ((status & 0xff) == SQLITE_BUSY) return false;

@@ -85,6 +85,7 @@ class Database {
   // The same, and all of it, so that the next commit writes over the WAL from its start; never waits. False: a reader
   // is in the way.
   Result<bool> restart_wal();
+  Result<bool> empty_wal();  // the same, and nothing stays in it
   // In the WAL after this connection's last commit. PRAGMA wal_autocheckpoint uses the same hook, so watch after it.
   std::uint32_t wal_pages() const;
   void watch_wal();
@@ -95,6 +96,7 @@ class Database {
   };
   explicit Database(sqlite3* connection) : connection_(connection) {}
   Error error(std::string_view doing) const;
+  Result<bool> begin_wal_anew(int mode);
 
   std::unique_ptr<sqlite3, Close> connection_;
   std::unique_ptr<std::function<bool()>> interrupt_;  // its own memory: SQLite holds the address

@@ -110,6 +110,7 @@ class Store {
 
   Result<void> checkpoint() { return database_.checkpoint(); }
   Result<bool> restart_wal() { return database_.restart_wal(); }
+  Result<bool> empty_wal() { return database_.empty_wal(); }
   std::uint32_t wal_pages() const { return database_.wal_pages(); }
   std::uint64_t wal_bytes() const;  // that cannot be written over yet
 

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "spool/big_endian.h"
@@ -13,7 +12,6 @@ namespace twinspool {
 namespace {
 
 constexpr std::uint32_t kWalMagic = 0x377f0682;  // the lowest bit: checksums are big-endian
-constexpr std::uint64_t kFramesAsked = 64;       // when the header is damaged
 constexpr std::uint64_t kSectorBytes = 4096;     // as SQLite assumes with psow=0
 
 bool write_at(int file, std::uint64_t offset, const char* from, std::size_t bytes) {
@@ -76,6 +74,45 @@ bool read_wal_frame(int file, std::uint64_t index, WalFrame& frame) {
          read_at(file, offset + kFrameHeaderBytes, frame.page.data(), frame.page.size());
 }
 
+namespace {
+
+// The header is not valid. Its checksum may be, if it was not the whole block that was lost: then the first frame
+// continues it.
+bool first_frame_continues(int file, const WalChecksum& written, WalHeader& header) {
+  WalFrame frame;
+  if (!read_wal_frame(file, 0, frame) || frame.number() == 0) return false;
+  for (const bool big : {false, true}) {
+    if (frame.after(written, big) != frame.written()) continue;
+    header.salts = frame.salts();
+    header.big = big;
+    header.seed = written;
+    return true;
+  }
+  return false;
+}
+
+void ask_frames(int file, std::uint64_t frames, WalHeader& header) {
+  WalFrame frame;
+  WalFrame next;
+  std::uint64_t i = 0;
+  for (bool found = false; !found; ++i) {
+    if (i + 1 >= frames || !read_wal_frame(file, i, frame) || !read_wal_frame(file, i + 1, next)) return;
+    for (const bool big : {false, true}) {
+      if (frame.number() == 0 || next.salts() != frame.salts() || next.after(frame.written(), big) != next.written())
+        continue;
+      header.salts = frame.salts();
+      header.big = big;
+      found = true;
+      break;
+    }
+  }
+  // Each round counts the first salt up.
+  for (std::uint64_t at = 0; at < frames && !header.superseded; ++at)
+    header.superseded = read_wal_frame(file, at, frame) && frame.salts().first == header.salts.first + 1;
+}
+
+}  // namespace
+
 WalHeader read_wal_header(int file, std::uint64_t frames) {
   std::array<char, kWalHeaderBytes> bytes{};
   WalHeader header;
@@ -87,27 +124,18 @@ WalHeader read_wal_header(int file, std::uint64_t frames) {
   header.salts = {big_endian32(bytes.data() + 16), big_endian32(bytes.data() + 20)};
   const WalChecksum written{big_endian32(bytes.data() + 24), big_endian32(bytes.data() + 28)};
   if ((magic & ~1u) == kWalMagic && big_endian32(bytes.data() + 8) == kPageBytes && sum == written) {
+    header.valid = true;
     header.seed = written;
-    return header;
-  }
-  WalFrame frame;
-  WalFrame next;
-  for (std::uint64_t i = 0; i + 1 < std::min(frames, kFramesAsked); ++i) {
-    if (!read_wal_frame(file, i, frame) || !read_wal_frame(file, i + 1, next)) break;
-    for (const bool big : {false, true}) {
-      if (frame.number() == 0 || next.salts() != frame.salts() || next.after(frame.written(), big) != next.written())
-        continue;
-      header.salts = frame.salts();
-      header.big = big;
-      return header;
-    }
+  } else if (!first_frame_continues(file, written, header)) {
+    ask_frames(file, frames, header);
   }
   return header;
 }
 
-Result<void> pad_wal(int file, const std::string& path) {
-  const WalHeader header = read_wal_header(file, 0);
-  if (!header.seed) return {};  // SQLite begins it anew
+namespace {
+
+// False: nothing was missing.
+Result<bool> pad_newest_commit(int file, const WalHeader& header, const std::string& path) {
   WalFrame frame;
   WalFrame commit{};         // the newest, or what pads it
   std::uint64_t frames = 0;  // up to that
@@ -121,16 +149,30 @@ Result<void> pad_wal(int file, const std::string& path) {
     frames = i + 1;
     commit = frame;
   }
-  if (frames == 0) return {};
-  const std::uint64_t sector_end = (ends + kSectorBytes - 1) / kSectorBytes * kSectorBytes;
-  std::uint64_t end = kWalHeaderBytes + frames * kFrameBytes;
-  for (; end < sector_end; end += kFrameBytes) {
-    commit.write(commit.after(commit.written(), header.big));
-    if (!write_at(file, end, commit.header.data(), commit.header.size()) ||
-        !write_at(file, end + kFrameHeaderBytes, commit.page.data(), commit.page.size()))
-      return tl::unexpected(errno_error("cannot complete the copy of", path));
+  const std::uint64_t at = kWalHeaderBytes + frames * kFrameBytes;
+  if (frames == 0 || at >= (ends + kSectorBytes - 1) / kSectorBytes * kSectorBytes) return false;
+  commit.write(commit.after(commit.written(), header.big));
+  std::string pad(commit.header.data(), commit.header.size());
+  pad.append(commit.page.data(), commit.page.size());
+  std::size_t there = 0;
+  for (char byte = 0; read_at(file, at + there, &byte, 1) && byte == pad[there];) ++there;
+  if (!write_at(file, at + there, pad.data() + there, pad.size() - there))
+    return tl::unexpected(errno_error("cannot complete the last commit of", path));
+  return true;
+}
+
+}  // namespace
+
+Result<void> pad_wal(int file, const std::string& path) {
+  const WalHeader header = read_wal_header(file, 0);
+  if (!header.valid) return {};
+  // What stands behind it may continue it: a commit in flight, of which nothing else was missing. That is the newest
+  // then.
+  for (;;) {
+    const Result<bool> padded = pad_newest_commit(file, header, path);
+    if (!padded) return tl::unexpected(padded.error());
+    if (!*padded) return {};
   }
-  return {};
 }
 
 }  // namespace twinspool

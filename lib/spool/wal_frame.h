@@ -39,19 +39,24 @@ struct WalFrame {
 struct WalHeader {
   WalSalts salts;
   bool big = false;                 // the order of bytes of what the checksums add up
+  bool valid = false;               // SQLite takes it; otherwise it begins with an empty WAL
   std::optional<WalChecksum> seed;  // nullopt: damaged, so the first frame has nothing to continue
+  // Not valid, and another round of the WAL than that of `salts` had begun. One begins when a checkpoint has put
+  // everything into the database, so the WAL has nothing that the database does not have.
+  bool superseded = false;
 };
 
 bool read_at(int file, std::uint64_t offset, char* to, std::size_t bytes);  // false: the medium does not have all
 bool read_wal_frame(int file, std::uint64_t index, WalFrame& frame);        // from 0
-// A damaged one is replaced by what the first frames say that continue each other: behind a short round of the WAL
-// stands the rest of a longer one.
+// What is damaged of it is taken from the first frames that continue each other: behind a short round of the WAL stands
+// the rest of a longer one.
 WalHeader read_wal_header(int file, std::uint64_t frames);
 
-// With psow=0 SQLite fills the sector in which a commit ends with copies of its last frame, so that nothing is ever
-// written into it again; but syncs no further than to its end. After a power cut the last copy may be incomplete, and
-// SQLite would write the next frame over it: into the sector of what was acknowledged. This completes the copies, in
-// place and unsynced, so `file` must be a copy, too. Errors: errno_error() of `path`.
+// With psow=0 SQLite fills the sector in which a commit ends with a copy of its last frame, so that nothing is ever
+// written into it again; but syncs no further than to its end. After a power cut the copy may be incomplete, and SQLite
+// would write the next frame over it: into the sector of what was acknowledged. This completes the copy. The part of it
+// in that sector was synced with the commit, so only the next one is written; where it was not, nobody was told of the
+// commit. Unsynced. Errors: errno_error() of `path`.
 Result<void> pad_wal(int file, const std::string& path);
 
 }  // namespace twinspool

@@ -30,6 +30,7 @@ class Timeline {
 
   const Image& durable() const { return durable_; }
   std::size_t pending() const { return pending_.size(); }
+  const Op& pending_op(std::size_t i) const { return pending_.at(i).op; }
 
   // One of the states that a power cut at this moment may leave: 0 has everything, 1 what is durable; then each pending
   // change alone and all but each; from there on they are drawn by `seed`.

@@ -86,13 +86,16 @@ class TestSpool {
     open();
   }
 
-  // The files as a kill -9 at this moment would leave them, opened as a store of their own would be afterwards.
-  void crash() {
+  // The files as a kill -9 at this moment would leave them.
+  void kill() {
     const TempDir image;
     copy_store(dir, image);
     close();
     for (const auto& entry : std::filesystem::directory_iterator(dir.path())) std::filesystem::remove_all(entry.path());
     copy_store(image, dir);
+  }
+  void crash() {
+    kill();
     open();
   }
 

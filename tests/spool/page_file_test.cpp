@@ -83,6 +83,12 @@ TEST_CASE("one damaged frame of a WAL costs no other", "[spool][salvage]") {
   const Killed store;
   const std::vector<Page> before = store.pages();
   const std::uint64_t frames = store.open().wal().frames;
+  if (GENERATE(false, true)) {  // SQLite would show what is before the damage though the database is newer
+    auto database = sqlite::Database::open(store.dir.file("queue.db"), sqlite::Database::Mode::read_write);
+    REQUIRE(database);
+    REQUIRE(database->integer("SELECT count(*) FROM messages") == 20);
+    REQUIRE(database->checkpoint());
+  }
   const std::uint64_t frame = GENERATE(2, 9, 20);
   const std::size_t where = GENERATE(0, 5, 9, 17, 24, 3000);  // page number, commit, salt, checksum, page
   store.flip_in_wal(32 + frame * kFrame + where);
@@ -113,22 +119,48 @@ TEST_CASE("a damaged header of a WAL costs nothing", "[spool][salvage]") {
   CHECK(store.open().wal().lost_commits);  // SQLite begins with an empty WAL
 }
 
-TEST_CASE("a damaged header of a WAL that has just begun anew is damage, too", "[spool][salvage]") {
-  const Killed store;
-  const TempDir copy;
-  {
-    auto database = sqlite::Database::open(store.dir.file("queue.db"), sqlite::Database::Mode::read_write);
+// A killed store whose WAL a checkpoint has copied whole; its next commits write over it from its start.
+struct BegunAnew : Killed {
+  explicit BegunAnew(const std::string& next) {
+    old = dir.read("queue.db-wal");
+    auto database = sqlite::Database::open(dir.file("queue.db"), sqlite::Database::Mode::read_write);
     REQUIRE(database);
+    REQUIRE(database->integer("SELECT count(*) FROM messages") == 20);  // or SQLite has not seen the WAL yet
     REQUIRE(database->restart_wal() == true);
-    for (int i = 0; i < 2; ++i) REQUIRE(database->execute("UPDATE store SET created_ms = created_ms + 1"));
-    copy_store(store.dir, copy);
+    REQUIRE(database->execute("PRAGMA wal_autocheckpoint = 0"));
+    REQUIRE(database->execute(next));
+    fresh = dir.read("queue.db-wal");
+    REQUIRE(old.substr(0, 32) != fresh.substr(0, 32));
   }
-  std::string wal = copy.read("queue.db-wal");
+  bool lost_commits(const std::string& wal) const {
+    dir.write("queue.db-wal", wal);
+    return open().wal().lost_commits;
+  }
+  std::string old, fresh;
+};
+
+TEST_CASE("a damaged header of a WAL that has just begun anew is damage, too", "[spool][salvage]") {
+  const BegunAnew store("UPDATE store SET created_ms = 1; UPDATE store SET created_ms = 2");
+  std::string wal = store.fresh;
   wal.at(17) ^= '\x5a';
-  copy.write("queue.db-wal", wal);
-  const Result<PageFile> file = PageFile::open(copy.file("queue.db"), copy.file("queue.db-wal"));
-  REQUIRE(file);
-  CHECK(file->wal().lost_commits);
+  CHECK(store.lost_commits(wal));
+}
+
+TEST_CASE("a damaged header is damage though the WAL has one commit", "[spool][salvage]") {
+  const BegunAnew store("UPDATE store SET created_ms = 1");
+  std::string wal = store.fresh;
+  wal.at(GENERATE(3, 9, 17, 21)) ^= '\x01';
+  CHECK(store.lost_commits(wal));
+}
+
+TEST_CASE("a WAL that began anew with a commit that is torn, first block and all, has lost nothing",
+          "[spool][salvage]") {
+  const BegunAnew store("UPDATE messages SET body = hex(zeroblob(5000))");
+  const std::size_t missing = GENERATE(1u, 6u, 10u, 20u, 30u);  // blocks behind the first that were not written
+  std::string wal = store.fresh;
+  std::fill_n(wal.begin(), 4096, 'g');
+  wal.replace(4096, 4096 * missing, store.old, 4096, 4096 * missing);
+  CHECK_FALSE(store.lost_commits(wal));
 }
 
 TEST_CASE("a torn end of a WAL is no damage", "[spool][salvage]") {

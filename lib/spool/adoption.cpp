@@ -115,6 +115,22 @@ Result<void> pad_in_place(const std::string& path) {
   return padded;
 }
 
+// After a reboot. When that fails, the cache has what the disk does not: from here on it is as after an I/O error in
+// this boot, also for the next start.
+Result<void> complete_wal(const StoreFiles& files, const std::string& boot_id) {
+  Result<void> padded = pad_in_place(files.wal);
+  if (!padded && padded.error().code != Errc::full) padded = renew(files, files.wal, true);
+  if (padded) return {};
+  if (padded.error().code != Errc::full) {
+    const RunFile failed{RunFile::State::running, boot_id, ::getpid(), true};
+    if (Result<void> noted = write_run_file(files, failed); !noted)
+      log::error("store.run_file", {{"error", noted.error().what}});
+    return padded;
+  }
+  log::warn("store.adopt", {{"skipped", padded.error().what}});
+  return {};
+}
+
 // What the disk holds of the old database may be another thing than what was read, so it is not thrown away.
 Result<void> keep_old(const StoreFiles& files) {
   const std::string aside = aside_name(files, "failed", to_unix_ms(wall_now()));
@@ -161,11 +177,7 @@ Result<void> adopt(const StoreFiles& files, const RunFile& last, const std::stri
     log::warn("store.adopt", {{"skipped", "another process has the database open"}, {"pid", user}});
     return {};
   }
-  if (!same_boot) {
-    if (Result<void> padded = pad_in_place(files.wal); !padded)
-      log::warn("store.adopt", {{"skipped", padded.error().what}});
-    return {};
-  }
+  if (!same_boot) return complete_wal(files, boot_id);
   if (file_size(files.wal) > 0) {
     Result<void> renewed = renew(files, files.wal, !damaged);
     if (!renewed && (io_error || renewed.error().code != Errc::full)) return renewed;

@@ -142,6 +142,7 @@ void Committer::close() {
     // them.
     const Result<bool> emptied = store_->empty_wal();
     if (!emptied && is_fault(emptied.error())) return set_fault(emptied.error());
+    reserve_blocks(home_.files().wal, kWalReserveBytes);  // or whoever fills the disk has them before the next start
     if (const Result<void> synced = sync_file(home_.files().wal); !synced) return set_fault(synced.error());
   }
   figures_at_close_ = store_->figures();

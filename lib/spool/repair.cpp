@@ -80,7 +80,8 @@ Result<RepairReport> apply_repair(const std::string& path) {
   report.lost_known = done.queued_known;
   report.damaged_pages = done.damaged_pages;
   report.kept_as = recovery.kept_as();
-  if (Result<void> copied = (*store)->checkpoint(); !copied) return tl::unexpected(copied.error());
+  if (Result<bool> emptied = (*store)->empty_wal(); !emptied) return tl::unexpected(emptied.error());
+  if (Result<void> synced = sync_file(home->files().wal); !synced) return tl::unexpected(synced.error());
   store->reset();
   if (Result<void> marked = home->mark_clean(); !marked) return tl::unexpected(marked.error());
   return report;

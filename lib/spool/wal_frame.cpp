@@ -76,16 +76,16 @@ bool read_wal_frame(int file, std::uint64_t index, WalFrame& frame) {
 
 namespace {
 
-// The header is not valid. Its checksum may be, if it was not the whole block that was lost: then the first frame
-// continues it.
-bool first_frame_continues(int file, const WalChecksum& written, WalHeader& header) {
+// The header is not valid. If it was not the whole block that was lost, the first frame continues its checksum: what is
+// written there, or what should be.
+bool first_frame_continues(int file, const WalChecksum& seed, WalHeader& header) {
   WalFrame frame;
   if (!read_wal_frame(file, 0, frame) || frame.number() == 0) return false;
   for (const bool big : {false, true}) {
-    if (frame.after(written, big) != frame.written()) continue;
+    if (frame.after(seed, big) != frame.written()) continue;
     header.salts = frame.salts();
     header.big = big;
-    header.seed = written;
+    header.seed = seed;
     return true;
   }
   return false;
@@ -96,7 +96,8 @@ void ask_frames(int file, std::uint64_t frames, WalHeader& header) {
   WalFrame next;
   std::uint64_t i = 0;
   for (bool found = false; !found; ++i) {
-    if (i + 1 >= frames || !read_wal_frame(file, i, frame) || !read_wal_frame(file, i + 1, next)) return;
+    if (i + 1 >= frames) return;
+    if (!read_wal_frame(file, i, frame) || !read_wal_frame(file, i + 1, next)) continue;
     for (const bool big : {false, true}) {
       if (frame.number() == 0 || next.salts() != frame.salts() || next.after(frame.written(), big) != next.written())
         continue;
@@ -106,9 +107,15 @@ void ask_frames(int file, std::uint64_t frames, WalHeader& header) {
       break;
     }
   }
-  // Each round counts the first salt up.
-  for (std::uint64_t at = 0; at < frames && !header.superseded; ++at)
-    header.superseded = read_wal_frame(file, at, frame) && frame.salts().first == header.salts.first + 1;
+  // Each round counts the first salt up, but one after an invalid header. And what an earlier round has left stands
+  // behind all of a later one, so other salts before these are of a later one. (The first frame is of the lost block.)
+  bool others = false;
+  for (std::uint64_t at = 1; at < frames && !header.superseded; ++at) {
+    if (!read_wal_frame(file, at, frame)) continue;
+    const bool of_these = frame.salts() == header.salts;
+    header.superseded = frame.salts().first == header.salts.first + 1 || (others && of_these);
+    others = others || (!of_these && frame.number() != 0);
+  }
 }
 
 }  // namespace
@@ -126,7 +133,7 @@ WalHeader read_wal_header(int file, std::uint64_t frames) {
   if ((magic & ~1u) == kWalMagic && big_endian32(bytes.data() + 8) == kPageBytes && sum == written) {
     header.valid = true;
     header.seed = written;
-  } else if (!first_frame_continues(file, written, header)) {
+  } else if (!first_frame_continues(file, written, header) && !first_frame_continues(file, sum, header)) {
     ask_frames(file, frames, header);
   }
   return header;
@@ -155,7 +162,7 @@ Result<bool> pad_newest_commit(int file, const WalHeader& header, const std::str
   std::string pad(commit.header.data(), commit.header.size());
   pad.append(commit.page.data(), commit.page.size());
   std::size_t there = 0;
-  for (char byte = 0; read_at(file, at + there, &byte, 1) && byte == pad[there];) ++there;
+  for (char byte = 0; there < pad.size() && read_at(file, at + there, &byte, 1) && byte == pad[there];) ++there;
   if (!write_at(file, at + there, pad.data() + there, pad.size() - there))
     return tl::unexpected(errno_error("cannot complete the last commit of", path));
   return true;

@@ -1,5 +1,7 @@
 // The end of the frame that fills a commit's sector is the one write that no sync of that commit covers. Every state in
 // which it alone is missing, the next commit whole behind it; then the power goes again, at every moment of the start.
+#include <cerrno>
+
 #include "crash/explorer.h"
 #include "crash/workloads.h"
 #include "support/catch.h"
@@ -51,6 +53,33 @@ TEST_CASE("a power cut takes nothing but the end of what fills a sector, and the
     timeline.advance(op);
   }
   CHECK(cuts >= 3);
+}
+
+// What the kernel then shows as written is not on the disk, and only the run file can tell the next start.
+TEST_CASE("a start cannot sync what it has completed", "[crash]") {
+  const int fails = GENERATE(1, 2, 3);  // so many syncs of the WAL, or of its copy
+  Run run;
+  run.start();
+  run.send(6);
+  run.cut_power();
+  int failed = 0;
+  run.disk().set_faults([&](Disk::Call call, const std::string& name) {
+    const bool of_wal = name.find("queue.db-wal") != std::string::npos;
+    return Disk::Answer{call == Disk::Call::sync && of_wal && failed < fails && ++failed <= fails ? EIO : 0};
+  });
+  for (int tries = 0; tries < 5 && !run.try_start(); ++tries) {
+  }
+  REQUIRE(run.gateway().running());
+  REQUIRE(failed > 0);
+  run.disk().set_faults({});
+  run.settle();
+  for (int i = 0; i < 4; ++i) run.send(2);
+  for (const auto poison : {Timeline::Poison::drop, Timeline::Poison::stuck}) {
+    Explorer explorer({.name = "sync", .states = 2000, .poison = poison, .wrong_max = 5, .nested_one_in = 0});
+    explorer.explore(run.recording({.may_be_degraded = true}));
+    for (const std::string& violation : explorer.violations()) UNSCOPED_INFO(violation);
+    CHECK(explorer.wrong_states() == 0);
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "crash/explorer.h"
+#include "crash/watchdog.h"
 #include "crash/workloads.h"
 #include "support/catch.h"
 
@@ -24,8 +25,10 @@ std::size_t wrong_after_second_cut(const Recording& start) {
   for (std::size_t moment = 0; moment <= start.ops.size(); ++moment) {
     for (; event < start.events.size() && start.events[event].at <= moment; ++event) oracle.apply(start.events[event]);
     const std::uint64_t variants = timeline.pending() == 0 ? 0 : 2 + 2 * timeline.pending() + kVariantsDrawn;
-    for (std::uint64_t variant = 0; variant < variants; ++variant)
+    for (std::uint64_t variant = 0; variant < variants; ++variant) {
+      Watchdog::watch("the second cut, at " + std::to_string(moment) + ":" + std::to_string(variant));
       wrong += start_on(timeline.state(variant, 7 + moment), start, oracle, false, nullptr).empty() ? 0 : 1;
+    }
     if (moment < start.ops.size()) timeline.advance(start.ops[moment]);
   }
   return wrong;

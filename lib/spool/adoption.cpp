@@ -119,16 +119,16 @@ Result<void> pad_in_place(const std::string& path) {
 // this boot, also for the next start.
 Result<void> complete_wal(const StoreFiles& files, const std::string& boot_id) {
   Result<void> padded = pad_in_place(files.wal);
-  if (!padded && padded.error().code != Errc::full) padded = renew(files, files.wal, true);
-  if (padded) return {};
-  if (padded.error().code != Errc::full) {
-    const RunFile failed{RunFile::State::running, boot_id, ::getpid(), true};
-    if (Result<void> noted = write_run_file(files, failed); !noted)
-      log::error("store.run_file", {{"error", noted.error().what}});
-    return padded;
+  if (!padded && padded.error().code == Errc::full) {  // nothing was written that would only be in the cache
+    log::warn("store.adopt", {{"skipped", padded.error().what}});
+    return {};
   }
-  log::warn("store.adopt", {{"skipped", padded.error().what}});
-  return {};
+  if (!padded) padded = renew(files, files.wal, true);
+  if (padded) return {};
+  const RunFile failed{RunFile::State::running, boot_id, ::getpid(), true};
+  if (Result<void> noted = write_run_file(files, failed); !noted)
+    log::error("store.run_file", {{"error", noted.error().what}});
+  return padded;
 }
 
 // What the disk holds of the old database may be another thing than what was read, so it is not thrown away.

@@ -105,7 +105,6 @@ void PageFile::index_wal(std::uint64_t bytes) {
   if (bytes < kWalHeaderBytes + kFrameBytes) return;
   const std::uint64_t frames = (bytes - kWalHeaderBytes) / kFrameBytes;
   const WalHeader header = read_wal_header(wal_file_.get(), frames);
-
   if (header.superseded) return;
 
   Transactions transactions(!header.seed);

@@ -1,9 +1,10 @@
 #include "spool/wal_frame.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string>
 
 #include "spool/big_endian.h"
 #include "spool/files.h"
@@ -51,7 +52,7 @@ bool WalFrame::pads(const WalFrame& before) const {
          before.number() == number() && before.page == page;
 }
 
-void WalFrame::write(const WalChecksum& checksum) {
+void WalFrame::set_written(const WalChecksum& checksum) {
   put_big_endian32(header.data() + 16, checksum.first);
   put_big_endian32(header.data() + 20, checksum.second);
 }
@@ -158,11 +159,13 @@ Result<bool> pad_newest_commit(int file, const WalHeader& header, const std::str
   }
   const std::uint64_t at = kWalHeaderBytes + frames * kFrameBytes;
   if (frames == 0 || at >= (ends + kSectorBytes - 1) / kSectorBytes * kSectorBytes) return false;
-  commit.write(commit.after(commit.written(), header.big));
+  commit.set_written(commit.after(commit.written(), header.big));
   std::string pad(commit.header.data(), commit.header.size());
   pad.append(commit.page.data(), commit.page.size());
-  std::size_t there = 0;
-  for (char byte = 0; there < pad.size() && read_at(file, at + there, &byte, 1) && byte == pad[there];) ++there;
+  std::string found = pad;
+  for (char& byte : found) byte = static_cast<char>(~byte);
+  (void)read_at(file, at, found.data(), found.size());  // the file may end within it: the rest differs
+  const auto there = static_cast<std::size_t>(std::mismatch(pad.begin(), pad.end(), found.begin()).first - pad.begin());
   if (!write_at(file, at + there, pad.data() + there, pad.size() - there))
     return tl::unexpected(errno_error("cannot complete the last commit of", path));
   return true;

@@ -32,7 +32,7 @@ struct WalFrame {
   WalSalts salts() const;
   WalChecksum written() const;
   WalChecksum after(WalChecksum seed, bool big) const;  // what should be written, behind a frame of `seed`
-  void write(const WalChecksum& checksum);
+  void set_written(const WalChecksum& checksum);
   bool pads(const WalFrame& before) const;  // a copy of it, to fill the sector in which it ends
 };
 

@@ -18,7 +18,11 @@ class Exchange final : public net::Pending {
       : loop_(loop), request_(std::move(request)), answer_timeout_(answer_timeout), done_(std::move(done)) {
     dial_ = dialer.dial([this](Result<std::unique_ptr<net::Stream>> stream) { on_dialed(std::move(stream)); });
   }
-  ~Exchange() override { loop_.retire(std::move(connection_)); }  // it may be what called us
+  // Where `done` has run, the connection may be what called it. Else it ends now: bytes of this very turn would call
+  // us.
+  ~Exchange() override {
+    if (!done_) loop_.retire(std::move(connection_));
+  }
 
  private:
   void on_dialed(Result<std::unique_ptr<net::Stream>> stream) {
@@ -30,7 +34,7 @@ class Exchange final : public net::Pending {
   }
 
   void end(Result<http::Response> result) {
-    const auto done = std::move(done_);
+    const auto done = std::exchange(done_, nullptr);
     done(std::move(result));  // last: it may end this object
   }
 

@@ -77,6 +77,16 @@ TEST_CASE_METHOD(Fixture, "a peer that dribbles a byte a second ends at the dead
   CHECK(dialer.server->peer_gone());
 }
 
+TEST_CASE_METHOD(Fixture, "an exchange that is given up hears nothing of an answer that comes in the same turn",
+                 "[forward][exchange]") {
+  begin();
+  loop.post([this] { pending.reset(); });
+  dialer.server->write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+  run_turns(loop, 5);
+  CHECK_FALSE(result);
+  CHECK(dialer.server->peer_gone());
+}
+
 TEST_CASE_METHOD(Fixture, "a dial that fails and a connection that ends are told", "[forward][exchange]") {
   SECTION("dial") {
     dialer.reachable = false;

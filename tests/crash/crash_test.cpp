@@ -59,6 +59,7 @@ TEST_CASE("a power cut loses nothing that operators put back, and brings back no
   explore("operators");
 }
 TEST_CASE("a power cut loses nothing on a full disk", "[crash]") { explore("full_disk"); }
+TEST_CASE("a power cut loses nothing while the file gives its pages back", "[crash]") { explore("giving_back"); }
 TEST_CASE("a power cut loses nothing during a checkpoint", "[crash]") { explore("checkpoints"); }
 
 }  // namespace

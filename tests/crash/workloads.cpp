@@ -134,6 +134,33 @@ Recording checkpoints(const Plants& plants) {
   return run.recording();
 }
 
+// Much has left the queue, and others leave little room on the disk: the file gives its pages back, what is on its last
+// ones moves to the front, and it shrinks.
+Recording giving_back(const Plants& plants) {
+  StoreConfig config = Gateway::plain_config();
+  config.min_free = 64 * kMiB;
+  Run run(config, {}, plants);
+  run.start();
+  for (int i = 0; i < 6; ++i) run.send(10, 30'000);
+  run.deliver(50);
+  run.stop();
+  run.start();
+  const auto file_bytes = [&] { return run.disk().image().node(*run.disk().image().find("queue.db")).content.size(); };
+  const std::uint64_t before = file_bytes(), free = run.disk().free_bytes();
+  run.begin_recording();
+  run.disk().set_free_bytes(config.min_free / 2);
+  run.pass(1'000);
+  run.send(1);
+  run.settle();
+  ENSURE(run.refused() == 1 && file_bytes() < before);
+  run.disk().set_free_bytes(free);
+  run.pass(20'000);
+  run.send(3);
+  run.deliver(2);
+  run.stop();
+  return run.recording();
+}
+
 // Page 1 is gone, so the rows go into a new file; none of them was on it.
 Recording salvage(const Plants& plants) {
   Run run(Gateway::plain_config(), {}, plants);
@@ -249,7 +276,7 @@ const std::vector<Workload> kWorkloads = {
     {"one_by_one", one_by_one, 15}, {"batches", batches, 14},        {"lives", lives, 14},
     {"operators", operators, 7},    {"power_cuts", power_cuts, 5},   {"retention", retention, 11},
     {"salvage", salvage, 11},       {"rebuild", rebuild, 10},        {"full_disk", full_disk, 10},
-    {"migration", migration, 7},    {"checkpoints", checkpoints, 1},
+    {"migration", migration, 7},    {"checkpoints", checkpoints, 1}, {"giving_back", giving_back, 1},
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include "sim/faulty_cloud.h"
 
+#include "support/standin_answers.h"
 #include "util/error.h"
 
 namespace twinspool::sim {
@@ -12,14 +13,15 @@ http::Response error(int status, const std::string& code) {
 }
 
 Telemetry telemetry_of(const http::Request& request) {
-  const std::string head = "/digitaltwins/";
-  ENSURE(request.target.starts_with(head));
-  Telemetry telemetry;
-  telemetry.twin = request.target.substr(head.size(), request.target.find('/', head.size()) - head.size());
-  telemetry.message_id = std::string(request.headers.get("Message-Id").value_or(""));
-  telemetry.source_time = std::string(request.headers.get("Telemetry-Source-Time").value_or(""));
-  telemetry.body = request.body;
-  return telemetry;
+  std::optional<Telemetry> telemetry = test::telemetry_target(request.target);
+  ENSURE(telemetry.has_value());
+  const auto header = [&](std::string_view name) { return std::string(request.headers.get(name).value_or("")); };
+  telemetry->message_id = header("Message-Id");
+  telemetry->source_time = header("Telemetry-Source-Time");
+  telemetry->traceparent = header("traceparent");
+  telemetry->tracestate = header("tracestate");
+  telemetry->body = request.body;
+  return *telemetry;
 }
 
 }  // namespace
@@ -35,7 +37,12 @@ http::Response FaultyCloud::on_fault(int status, const std::string& reason) { re
 
 void FaultyCloud::on_request(http::ExchangeId exchange, http::Request&& request, const net::PeerCredentials&) {
   if (stopped_.contains(exchange.connection)) return;
+  ++requests_;
   const Telemetry telemetry = telemetry_of(request);
+  if (!events_.authorized(request)) {
+    events_.refused(telemetry.message_id);
+    return server_.respond(exchange, test::unauthorized_answer());
+  }
   if (!misbehave(exchange, telemetry)) return take(exchange, telemetry);
   events_.refused(telemetry.message_id);
 }
@@ -97,9 +104,7 @@ bool FaultyCloud::misbehave(http::ExchangeId exchange, const Telemetry& telemetr
       stop_connection(exchange);
       return true;
     case Weather::unauthorized:
-      server_.respond(exchange, {.status = 401,
-                                 .headers = {{"Content-Type", "application/json"}},
-                                 .body = R"({"statusCode":401,"message":"Unauthorized"})"});
+      server_.respond(exchange, test::unauthorized_answer());
       return true;
     case Weather::captive:
       if (chance(40)) {

@@ -37,6 +37,7 @@ class FaultyCloud final : private http::Server::Handler {
     Taken taken;
     Told refused;
     Told answer_perhaps_lost;
+    std::function<bool(const http::Request& request)> authorized;
   };
 
   // Requests of one connection are dealt with in their order, as by any server that works through a connection: after
@@ -45,6 +46,7 @@ class FaultyCloud final : private http::Server::Handler {
 
   void set_weather(Weather weather) { weather_ = weather; }
   Weather weather() const { return weather_; }
+  std::uint64_t requests() const { return requests_; }
   void accept(std::unique_ptr<net::Stream> stream) { server_.add(std::move(stream), {}); }
 
   void create_twin(const std::string& twin) { missing_.erase(twin); }
@@ -68,6 +70,7 @@ class FaultyCloud final : private http::Server::Handler {
   std::set<std::uint64_t> stopped_;                                 // connections that are not looked at any more
   std::map<std::uint64_t, std::deque<std::string>> just_answered_;  // connection → the newest that were taken on it
   Weather weather_ = Weather::fair;
+  std::uint64_t requests_ = 0;
   std::set<std::string> missing_;
   http::Server server_;
 };

@@ -14,7 +14,10 @@ void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
   const auto found = sent_.find(telemetry.message_id);
   if (found == sent_.end()) return violated("phantom: " + telemetry.message_id + " was never sent");
   Sent& message = found->second;
-  if (!(telemetry == message.telemetry)) violated("altered: " + telemetry.message_id);
+  // A message without a source time gets one when it is accepted, and keeps it.
+  if (message.telemetry.source_time.empty() && message.times_taken == 0)
+    message.telemetry.source_time = telemetry.source_time;
+  if (!(telemetry == message.telemetry) || telemetry.source_time.empty()) violated("altered: " + telemetry.message_id);
 
   if (message.times_taken == 0) {
     std::uint64_t& newest = newest_taken_[order_ == Order::whole_queue ? "" : telemetry.twin];
@@ -26,7 +29,7 @@ void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
     --message.times_lost;
   } else if (message.may_repeat) {
     message.may_repeat = false;
-    if (++duplicates_since_crash_ > duplicates_max_per_crash_) violated("too many sent again after a crash");
+    if (++duplicates_since_begin_ > duplicates_max_) violated("too many sent again after a crash");
   } else {
     violated("doubled: " + telemetry.message_id + " was taken and answered before");
   }
@@ -34,26 +37,29 @@ void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
   if (answer_lost) ++message.times_lost;
 }
 
-void Oracle::crashed(const std::set<std::string>& in_queue) {
-  duplicates_since_crash_ = 0;
-  for (auto& [id, message] : sent_) {
-    message.may_repeat = in_queue.contains(id);
-    const bool poison = message.telemetry.body.find("poison") != std::string::npos;
-    if (acknowledged_.contains(id) && message.times_taken == 0 && !message.may_repeat && !poison) {
-      violated("lost: " + id + " is neither with the cloud nor in the queue");
-    }
+void Oracle::begins_anew(const std::set<std::string>& in_queue) {
+  duplicates_since_begin_ = 0;
+  for (auto& [id, message] : sent_) message.may_repeat = in_queue.contains(id);
+}
+
+void Oracle::found(const std::set<std::string>& in_queue, const std::set<std::string>& in_quarantine) {
+  for (const std::string& id : acknowledged_) {
+    if (sent_.at(id).times_taken == 0 && !in_queue.contains(id) && !in_quarantine.contains(id))
+      violated("lost: " + id + " is neither with the cloud nor in the queue or the quarantine");
   }
 }
 
-std::vector<std::string> Oracle::missing() const {
-  std::vector<std::string> missing;
+std::vector<std::string> Oracle::missing(const std::set<std::string>& in_quarantine) const {
+  std::vector<std::string> wrong;
   for (const std::string& id : acknowledged_) {
     const Sent& message = sent_.at(id);
     const bool poison = message.telemetry.body.find("poison") != std::string::npos;
-    if (!poison && message.times_taken == 0) missing.push_back(id);
-    if (poison && message.times_taken > 0) missing.push_back(id + " (poison was delivered)");
+    const bool quarantined = in_quarantine.contains(id);
+    if (message.times_taken == 0 && !quarantined) wrong.push_back("missing: " + id);
+    if (message.times_taken > 0 && poison) wrong.push_back("poison was delivered: " + id);
+    if (quarantined && !poison && !message.refused) wrong.push_back("quarantined for nothing: " + id);
   }
-  return missing;
+  return wrong;
 }
 
 }  // namespace twinspool::sim

@@ -1,19 +1,27 @@
-// Spool, forwarder and a faulty cloud from one seed. TWINSPOOL_SEED=N replays one seed, TWINSPOOL_SEEDS=N changes how
+// A gateway and the world around it from one seed. TWINSPOOL_SEED=N replays one seed, TWINSPOOL_SEEDS=N changes how
 // many run.
+#include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <string>
 
+#include "crash/gateway.h"
 #include "sim/world.h"
 #include "support/catch.h"
-#include "util/log.h"
 
 namespace twinspool::sim {
 namespace {
 
 constexpr std::uint64_t kSteps = 300;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr std::uint64_t kSeeds = 400;  // each takes longer
+#else
+constexpr std::uint64_t kSeeds = 1000;
+#endif
 
-void run_seed(std::uint64_t seed, const World::Settings& settings) {
-  log::set_level(log::Level::error);
+// How many events it had.
+std::uint64_t run_seed(std::uint64_t seed, const World::Settings& settings) {
+  crash::prepare_process();
   World world(seed, settings);
   for (std::uint64_t i = 0; i < kSteps; ++i) world.step();
   world.heal();
@@ -23,6 +31,7 @@ void run_seed(std::uint64_t seed, const World::Settings& settings) {
   INFO("replay with TWINSPOOL_SEED=" << seed << all);
   CHECK(violations.empty());
   CHECK(world.acknowledged() > 0);
+  return world.events();
 }
 
 std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
@@ -36,8 +45,13 @@ void run_shard(std::uint64_t shard, std::uint64_t shards, const World::Settings&
     if (shard == 0) run_seed(seed, settings);
     return;
   }
-  const std::uint64_t seeds = from_environment("TWINSPOOL_SEEDS", 1000) / share;
-  for (std::uint64_t seed = 1 + shard; seed <= seeds; seed += shards) run_seed(seed, settings);
+  const std::uint64_t seeds = from_environment("TWINSPOOL_SEEDS", kSeeds) / share;
+  std::uint64_t events = 0;
+  const std::clock_t begin = std::clock();
+  for (std::uint64_t seed = 1 + shard; seed <= seeds; seed += shards) events += run_seed(seed, settings);
+  const double minutes = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC / 60;
+  std::printf("%llu events, %.0f a minute of processor time\n", static_cast<unsigned long long>(events),
+              static_cast<double>(events) / minutes);
 }
 
 }  // namespace

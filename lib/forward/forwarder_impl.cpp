@@ -333,7 +333,8 @@ void Forwarder::Impl::hold_or_retry(const InFlight& message, const Outcome& outc
   shown.telemetry.twin = head.telemetry.twin;
   spool.release(head.sequence);
   const Lanes::Waiting waiting = lanes.wait(message, wait, lane_backoff, outcome.retry_after, now);
-  if (waiting.worth_a_note) notes.write(shown.twin, wait, waiting, {.now = now, .wall = options.wall_clock()});
+  const Clocks clocks{.now = now, .wall = options.wall_clock()};
+  if (waiting.worth_a_note || notes.is_off(shown.twin, waiting, clocks)) notes.write(shown.twin, wait, waiting, clocks);
   if (held && waiting.just_began) delivery_log.held(shown, outcome, now);
 }
 

@@ -1,26 +1,43 @@
 #include "forward/lane_notes.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace twinspool::forward {
+namespace {
+
+constexpr std::int64_t kClockIsOffMs = 60'000;
+
+std::int64_t since_ms(const Lanes::Waiting& waiting, const Clocks& clocks) {
+  return to_unix_ms(clocks.wall) - to_ms(clocks.now - waiting.since);
+}
+
+}  // namespace
 
 LaneNotes::LaneNotes(Spool& spool) : spool_(spool) {
   for (const auto& [twin, old] : spool.lane_notes()) old_[twin] = old.state == "held" ? old.since_ms : 0;
 }
 
 void LaneNotes::write(TwinNumber twin, const Lanes::Wait& wait, const Lanes::Waiting& waiting, const Clocks& clocks) {
-  const std::int64_t now_ms = to_unix_ms(clocks.wall);
-  const auto ms = [](Duration duration) { return duration / std::chrono::milliseconds(1); };
   old_.erase(twin);
+  own_[twin] = since_ms(waiting, clocks);
   spool_.note_lane({.twin = twin,
                     .state = wait.held ? "held" : "retrying",
-                    .since_ms = now_ms - ms(clocks.now - waiting.since),
-                    .retry_at_ms = now_ms + ms(waiting.retry_at - clocks.now),
+                    .since_ms = own_[twin],
+                    .retry_at_ms = to_unix_ms(clocks.wall) + to_ms(waiting.retry_at - clocks.now),
                     .status = wait.status,
                     .error_code = wait.error_code});
 }
 
-void LaneNotes::end(TwinNumber twin) { spool_.note_lane({.twin = twin, .state = {}, .error_code = {}}); }
+bool LaneNotes::is_off(TwinNumber twin, const Lanes::Waiting& waiting, const Clocks& clocks) const {
+  const auto own = own_.find(twin);
+  return own != own_.end() && std::abs(own->second - since_ms(waiting, clocks)) > kClockIsOffMs;
+}
+
+void LaneNotes::end(TwinNumber twin) {
+  own_.erase(twin);
+  spool_.note_lane({.twin = twin, .state = {}, .error_code = {}});
+}
 
 void LaneNotes::delivered(TwinNumber twin) {
   if (!old_.empty() && old_.erase(twin) > 0) end(twin);
@@ -31,7 +48,7 @@ void LaneNotes::ended(const std::vector<TwinNumber>& twins) {
 }
 
 void LaneNotes::nothing_waits() {
-  for (const auto& [twin, since_ms] : old_) end(twin);
+  for (const auto& [twin, since] : old_) end(twin);
   old_.clear();
 }
 

@@ -23,6 +23,9 @@ class LaneNotes {
   explicit LaneNotes(Spool& spool);  // which outlives it
 
   void write(TwinNumber twin, const Lanes::Wait& wait, const Lanes::Waiting& waiting, const Clocks& clocks);
+  // The clock was set since the lane's note was written: what that says would make a later start believe that the twin
+  // was held for months.
+  bool is_off(TwinNumber twin, const Lanes::Waiting& waiting, const Clocks& clocks) const;
   void delivered(TwinNumber twin);  // ends the note of an earlier forwarder
   void ended(const std::vector<TwinNumber>& twins);
   void nothing_waits();  // ends all notes of earlier forwarders
@@ -36,6 +39,7 @@ class LaneNotes {
 
   Spool& spool_;
   std::unordered_map<TwinNumber, std::int64_t> old_;  // twin → since_ms, of an earlier forwarder; 0: not held
+  std::unordered_map<TwinNumber, std::int64_t> own_;  // the same, as this one has written it
 };
 
 }  // namespace twinspool::forward

@@ -154,9 +154,8 @@ struct Fixture {
     config.retry = {.initial = 1s, .max = 60s, .multiplier = 2, .retry_after_max = 1h};
   }
 
-  WallTime wall() const {
-    return from_unix_ms(1'763'929'200'000 + (loop.now() - began) / std::chrono::milliseconds(1));
-  }
+  Duration clock_set_by{};
+  WallTime wall() const { return from_unix_ms(1'763'929'200'000 + to_ms(loop.now() - began + clock_set_by)); }
   std::int64_t wall_ms() const { return to_unix_ms(wall()); }
   void start() {
     forwarder = std::make_unique<Forwarder>(
@@ -539,6 +538,22 @@ TEST_CASE_METHOD(Fixture, "the time that a lane was held before a restart counts
   spool.note_lane({.twin = spool.number_of("ghost"), .state = "held", .since_ms = since_ms, .error_code = {}});
   start();
   CHECK(stats().quarantined == (quarantined ? 1 : 0));
+}
+
+TEST_CASE_METHOD(Fixture, "a clock that was set does not make the next start believe in months of waiting",
+                 "[forward][forwarder]") {
+  cloud.by_twin["ghost"] = {.status = 404, .headers = kTwinMissing, .body = {}};
+  spool.add("ghost", "g1", wall_ms());
+  start();
+  const std::int64_t began_ms = wall_ms();
+  pass_by_seconds(600);
+  CHECK(spool.notes.back().since_ms == began_ms);
+  clock_set_by = std::chrono::hours(24 * 90);
+  pass_by_seconds(120);
+  CHECK(spool.notes.back().since_ms == began_ms + to_ms(clock_set_by));
+  const std::size_t notes = spool.notes.size();
+  pass_by_seconds(120);
+  CHECK(spool.notes.size() <= notes + 1);  // not again each time
 }
 
 TEST_CASE_METHOD(Fixture, "a note of an earlier process ends with a delivery, or with the queue",

@@ -57,6 +57,7 @@ void FaultyCloud::stop_connection(http::ExchangeId exchange) {
 void FaultyCloud::take(http::ExchangeId exchange, const Telemetry& telemetry) {
   if (missing_.contains(telemetry.twin)) {
     events_.refused(telemetry.message_id);
+    events_.twin_missing(telemetry.message_id);
     return server_.respond(exchange, error(404, "DigitalTwinNotFound"));
   }
   if (telemetry.body.find("poison") != std::string::npos)

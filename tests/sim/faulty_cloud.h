@@ -36,6 +36,7 @@ class FaultyCloud final : private http::Server::Handler {
   struct Events {
     Taken taken;
     Told refused;
+    Told twin_missing;  // beside refused
     Told answer_perhaps_lost;
     std::function<bool(const http::Request& request)> authorized;
   };

@@ -19,8 +19,13 @@ void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
     message.telemetry.source_time = telemetry.source_time;
   if (!(telemetry == message.telemetry) || telemetry.source_time.empty()) violated("altered: " + telemetry.message_id);
 
+  const std::string lane = order_ == Order::whole_queue ? "" : telemetry.twin;
+  std::uint64_t& newest_of_life = newest_of_life_[lane];
+  if (message.index < newest_of_life && !refused_may_be_overtaken_)
+    violated("reordered: " + telemetry.message_id + " again after index " + std::to_string(newest_of_life));
+  newest_of_life = std::max(newest_of_life, message.index);
   if (message.times_taken == 0) {
-    std::uint64_t& newest = newest_taken_[order_ == Order::whole_queue ? "" : telemetry.twin];
+    std::uint64_t& newest = newest_taken_[lane];
     const bool excused = refused_may_be_overtaken_ && message.refused;
     if (message.index <= newest && !excused)
       violated("reordered: " + telemetry.message_id + " after index " + std::to_string(newest));
@@ -37,9 +42,11 @@ void Oracle::taken(const Telemetry& telemetry, bool answer_lost) {
   if (answer_lost) ++message.times_lost;
 }
 
-void Oracle::begins_anew(const std::set<std::string>& in_queue) {
+void Oracle::begins_anew(const std::set<std::string>& in_queue, bool unrecorded) {
   duplicates_since_begin_ = 0;
-  for (auto& [id, message] : sent_) message.may_repeat = in_queue.contains(id);
+  newest_of_life_.clear();
+  for (auto& [id, message] : sent_)
+    message.may_repeat = (unrecorded || message.may_repeat) && message.times_taken > 0 && in_queue.contains(id);
 }
 
 void Oracle::found(const std::set<std::string>& in_queue, const std::set<std::string>& in_quarantine) {
@@ -57,7 +64,7 @@ std::vector<std::string> Oracle::missing(const std::set<std::string>& in_quarant
     const bool quarantined = in_quarantine.contains(id);
     if (message.times_taken == 0 && !quarantined) wrong.push_back("missing: " + id);
     if (message.times_taken > 0 && poison) wrong.push_back("poison was delivered: " + id);
-    if (quarantined && !poison && !message.refused) wrong.push_back("quarantined for nothing: " + id);
+    if (quarantined && !poison && !message.twin_was_missing) wrong.push_back("quarantined for nothing: " + id);
   }
   return wrong;
 }

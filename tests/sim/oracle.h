@@ -24,9 +24,11 @@ class Oracle {
   void acknowledged(const std::string& message_id);
   void taken(const Telemetry& telemetry, bool answer_lost);  // by the cloud
   void refused(const std::string& message_id) { sent_.at(message_id).refused = true; }
+  void twin_was_missing(const std::string& message_id) { sent_.at(message_id).twin_was_missing = true; }
   void answer_perhaps_lost(const std::string& message_id) { ++sent_.at(message_id).times_lost; }
-  // Another forwarder begins: each of the messages in the queue may be sent once more.
-  void begins_anew(const std::set<std::string>& in_queue);
+  // Another forwarder begins. `unrecorded`: the daemon was killed, or could not record what it had delivered, so that
+  // of what the cloud has already each message in the queue may be sent once more.
+  void begins_anew(const std::set<std::string>& in_queue, bool unrecorded);
   // What a daemon finds that has just started.
   void found(const std::set<std::string>& in_queue, const std::set<std::string>& in_quarantine);
 
@@ -44,7 +46,8 @@ class Oracle {
     std::size_t times_taken = 0;
     std::size_t times_lost = 0;  // answers that did not arrive
     bool refused = false;        // by the cloud, once at least
-    bool may_repeat = false;     // was in the queue when the forwarder began
+    bool twin_was_missing = false;
+    bool may_repeat = false;  // is with the cloud, and was in the queue when the forwarder began
   };
   void violated(const std::string& what) { violations_.push_back(what); }
 
@@ -53,7 +56,8 @@ class Oracle {
   const bool refused_may_be_overtaken_;
   std::map<std::string, Sent> sent_;
   std::set<std::string> acknowledged_;
-  std::map<std::string, std::uint64_t> newest_taken_;  // twin (or all) → index
+  std::map<std::string, std::uint64_t> newest_taken_;    // twin (or all) → index
+  std::map<std::string, std::uint64_t> newest_of_life_;  // the same, of this forwarder, repeats too
   std::size_t duplicates_since_begin_ = 0;
   std::vector<std::string> violations_;
 };

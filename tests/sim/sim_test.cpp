@@ -6,6 +6,7 @@
 #include <string>
 
 #include "crash/gateway.h"
+#include "crash/watchdog.h"
 #include "sim/world.h"
 #include "support/catch.h"
 
@@ -22,13 +23,18 @@ constexpr std::uint64_t kSeeds = 1000;
 // How many events it had.
 std::uint64_t run_seed(std::uint64_t seed, const World::Settings& settings) {
   crash::prepare_process();
+  INFO("replay with TWINSPOOL_SEED=" << seed);
   World world(seed, settings);
-  for (std::uint64_t i = 0; i < kSteps; ++i) world.step();
+  for (std::uint64_t i = 0; i < kSteps; ++i) {
+    crash::Watchdog::watch("TWINSPOOL_SEED=" + std::to_string(seed));
+    world.step();
+  }
+  crash::Watchdog::watch("TWINSPOOL_SEED=" + std::to_string(seed) + ", the end");
   world.heal();
   const auto violations = world.violations();
   std::string all;
   for (const std::string& violation : violations) all += "\n  " + violation;
-  INFO("replay with TWINSPOOL_SEED=" << seed << all);
+  INFO(all);
   CHECK(violations.empty());
   CHECK(world.acknowledged() > 0);
   return world.events();

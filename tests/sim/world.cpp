@@ -81,22 +81,26 @@ void World::send(int messages) {
   for (const auto& application : applications_) application->go_on();
 }
 
-// Until change_disk() comes to it again, or heal().
+// Until it has happened, change_disk() comes to it again, or heal().
 void World::change_disk() {
   using Call = crash::Disk::Call;
   const auto of_store = [](const std::string& name) { return name.starts_with("queue.db"); };
   disk_is_faulty_ = true;
   switch (number(1, 5)) {
     case 1: {  // one write fails, or takes half of its bytes
-      disk_.set_faults([of_store, left = number(0, 20), cut = chance(50)](Call call, const std::string& name) mutable {
-        if (call != Call::write || !of_store(name) || left-- != 0) return crash::Disk::Answer{};
-        return crash::Disk::Answer{cut ? 0 : EIO, cut};
-      });
+      disk_.set_faults(
+          [this, of_store, left = number(0, 20), cut = chance(50)](Call call, const std::string& name) mutable {
+            if (call != Call::write || !of_store(name) || left-- != 0) return crash::Disk::Answer{};
+            disk_is_faulty_ = false;
+            return crash::Disk::Answer{cut ? 0 : EIO, cut};
+          });
       return;
     }
     case 2: {  // one sync fails
-      disk_.set_faults([of_store, left = number(0, 10)](Call call, const std::string& name) mutable {
-        return crash::Disk::Answer{call == Call::sync && of_store(name) && left-- == 0 ? EIO : 0};
+      disk_.set_faults([this, of_store, left = number(0, 10)](Call call, const std::string& name) mutable {
+        if (call != Call::sync || !of_store(name) || left-- != 0) return crash::Disk::Answer{};
+        disk_is_faulty_ = false;
+        return crash::Disk::Answer{EIO};
       });
       return;
     }

@@ -105,6 +105,7 @@ class World {
   std::uint64_t sent_count_ = 0;
   std::uint64_t events_ = 0;
   bool disk_is_faulty_ = false;
+  bool unrecorded_ = true;  // deliveries of the daemon that ended last
   bool paused_ = false;
   std::vector<std::string> violations_;
 };

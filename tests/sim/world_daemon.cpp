@@ -62,6 +62,7 @@ World::World(std::uint64_t seed, const Settings& settings)
       cloud_(loop_, seed + 1, settings.pipeline,
              {.taken = [this](const Telemetry& telemetry, bool lost) { oracle_.taken(telemetry, lost); },
               .refused = [this](const std::string& id) { oracle_.refused(id); },
+              .twin_missing = [this](const std::string& id) { oracle_.twin_was_missing(id); },
               .answer_perhaps_lost = [this](const std::string& id) { oracle_.answer_perhaps_lost(id); },
               .authorized = [this](const http::Request& request) { return issuer_.authorized(request); }}),
       issuer_(loop_, [this] { return wall(); }) {
@@ -108,9 +109,10 @@ std::unique_ptr<net::Stream> World::connect_application() {
 }
 
 void World::start() {
+  const bool may_fail = disk_is_faulty_;
   auto spool = Spool::open(store_config_, loop_, Spool::Writer::none, clocks_.get());
   if (!spool) {
-    if (!disk_is_faulty_) violated("the daemon does not start: " + spool.error().what);
+    if (!may_fail) violated("the daemon does not start: " + spool.error().what);
     return;
   }
   spool_ = std::move(*spool);
@@ -118,7 +120,7 @@ void World::start() {
   paused_ = false;
   start_forwarder();
   const std::set<std::string> in_queue = queued_ids();
-  oracle_.begins_anew(in_queue);
+  oracle_.begins_anew(in_queue, std::exchange(unrecorded_, true));
   oracle_.found(in_queue, quarantined_ids());
   for (const auto& application : applications_) application->try_again();
 }
@@ -159,7 +161,7 @@ void World::crash() {
   start();
 }
 
-// The kill comes at one of the calls that the next commits make.
+// The end comes at one of the calls that the next commits make.
 void World::crash_amid_writes() {
   disk_.set_faults([this, left = number(0, 40)](crash::Disk::Call, const std::string&) mutable {
     if (left-- != 0) return crash::Disk::Answer{};
@@ -169,7 +171,7 @@ void World::crash_amid_writes() {
   send(number(1, 8));
   settle();
   end_disk_faults();
-  crash();
+  chance(50) ? crash() : cut_power();
 }
 
 // Of what was not synced something is there, or nothing.
@@ -180,7 +182,8 @@ void World::cut_power() {
   disk_.thaw();
   crash::Timeline timeline(durable_, chance(50) ? crash::Timeline::Poison::drop : crash::Timeline::Poison::stuck);
   for (std::size_t i = first_op_; i < disk_.recorded(); ++i) timeline.advance(disk_.ops()[i]);
-  durable_ = timeline.state(static_cast<std::uint64_t>(number(0, 20)), random_());
+  const int variant = number(0, static_cast<int>(2 * timeline.pending()) + 20);
+  durable_ = timeline.state(static_cast<std::uint64_t>(variant), random_());
   disk_.image_to_damage() = durable_;
   first_op_ = disk_.recorded();
   clocks_.reboot();
@@ -200,7 +203,7 @@ void World::reload() {
   stop_forwarder();
   forwarder_.reset();
   start_forwarder();
-  oracle_.begins_anew(queued_ids());
+  oracle_.begins_anew(queued_ids(), false);
 }
 
 void World::restart_cleanly() {
@@ -212,7 +215,9 @@ void World::restart_cleanly() {
   spool_->flush_and_close([&] { closed = true; });
   settle();
   if (!closed) violated("the spool did not close");
-  if (spool_->stats().unrecorded != 0 && !disk_is_faulty_) violated("a clean stop left unrecorded deliveries");
+  const SpoolStats& stats = spool_->stats();
+  unrecorded_ = stats.unrecorded != 0;
+  if (unrecorded_ && stats.fault.empty() && !disk_is_faulty_) violated("a clean stop left unrecorded deliveries");
   end_daemon();
   start();
 }
@@ -255,8 +260,12 @@ std::set<std::string> World::quarantined_ids() {
   ENSURE(database.has_value());
   auto row = database->prepare("SELECT message_id FROM quarantined_messages");
   ENSURE(row.has_value());
-  for (Result<bool> there = row->step(); there && *there; there = row->step()) ids.emplace(row->text(0));
-  return ids;
+  for (;;) {
+    const Result<bool> there = row->step();
+    ENSURE(there.has_value());
+    if (!*there) return ids;
+    ids.emplace(row->text(0));
+  }
 }
 
 }  // namespace twinspool::sim

@@ -33,6 +33,7 @@ class Names {
   };
   void clear();
   Result<std::uint32_t> number_in_index(std::string_view name);
+  Result<bool> is_in_index(std::uint32_t number);
   Result<std::string> name_in_table(std::uint32_t number);
   Error disagreement(std::uint32_t number) const;
   const std::string* remember(std::string_view name, std::uint32_t number);
@@ -41,6 +42,7 @@ class Names {
   std::string table_;
   sqlite::Statement find_number_;
   sqlite::Statement find_name_;
+  sqlite::Statement find_in_index_;
   sqlite::Statement insert_;
   std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> numbers_;
   std::unordered_map<std::uint32_t, const std::string*> names_;  // into the keys of numbers_

@@ -171,5 +171,28 @@ TEST_CASE("a bit of a twin's or component's name is damaged: no message of it is
   CHECK(store.append(original(41)));
 }
 
+TEST_CASE("a bit of a twin's or component's number is damaged: no message of it is set aside", "[spool][salvage]") {
+  TestSpool store;
+  store.open();
+  for (Sequence i = 1; i <= 40; ++i) REQUIRE(store.append(original(i)));
+  store.close();
+  store.write_sql("PRAGMA wal_checkpoint(TRUNCATE)");
+  std::string file = store.dir.read("queue.db");
+  const std::string name = GENERATE("twin-3", "motor");
+  // A row of the table: its number, a header of three bytes, of which NULL stands for the number, and the name.
+  std::size_t at = file.find(name);
+  while (at != std::string::npos && file.compare(at - 3, 2, std::string("\x03\0", 2)) != 0)
+    at = file.find(name, at + 1);
+  REQUIRE(at != std::string::npos);
+  file[at - 4] ^= static_cast<char>(GENERATE(0x04, 0x40));
+  store.dir.write("queue.db", file);
+  store.open();
+  const std::vector<Message> messages = drain(store);
+  CHECK(messages.size() == 40);
+  for (std::size_t i = 0; i < messages.size(); ++i) CHECK(messages[i].telemetry == original(i + 1));
+  CHECK(store.spool->stats().quarantined == 0);
+  CHECK(store.append(original(41)));
+}
+
 }  // namespace
 }  // namespace twinspool

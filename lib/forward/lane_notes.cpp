@@ -20,10 +20,10 @@ LaneNotes::LaneNotes(Spool& spool) : spool_(spool) {
 
 void LaneNotes::write(TwinNumber twin, const Lanes::Wait& wait, const Lanes::Waiting& waiting, const Clocks& clocks) {
   old_.erase(twin);
-  own_[twin] = since_ms(waiting, clocks);
+  const std::int64_t since = own_[twin] = since_ms(waiting, clocks);
   spool_.note_lane({.twin = twin,
                     .state = wait.held ? "held" : "retrying",
-                    .since_ms = own_[twin],
+                    .since_ms = since,
                     .retry_at_ms = to_unix_ms(clocks.wall) + to_ms(waiting.retry_at - clocks.now),
                     .status = wait.status,
                     .error_code = wait.error_code});

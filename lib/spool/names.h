@@ -23,7 +23,7 @@ class Names {
   static Result<Names> open(sqlite::Database& database, const std::string& table);
 
   Result<std::uint32_t> number_of(std::string_view name);  // a new name gets a number, within the caller's transaction
-  Result<const std::string*> name_of(std::uint32_t number);  // null: no such number; until the next call
+  Result<const std::string*> name_of(std::uint32_t number);  // null: the file has no such number; until the next call
   void forget() { clear(); }                                 // after a rollback: some numbers were never given
 
  private:

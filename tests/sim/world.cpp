@@ -139,7 +139,7 @@ void World::commit() {
 void World::pass(Duration time) {
   settle();
   loop_.advance(time);
-  clocks_.pass(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+  clocks_.pass(to_ms(time));
   for (const auto& application : applications_) application->try_again();
   settle();
 }

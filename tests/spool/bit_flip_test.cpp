@@ -135,13 +135,18 @@ TEST_CASE("a flipped bit is never sent, and costs no more than its page", "[spoo
   WARN(flips << " flips: " << lost << " rows lost or in the quarantine, " << salvages << " salvages");
 }
 
-TEST_CASE("a bit of a twin's or component's name is damaged: no message of it is set aside", "[spool][salvage]") {
-  TestSpool store;
+// Forty messages in the database alone, as they are on the disk.
+std::string stopped_file(TestSpool& store) {
   store.open();
   for (Sequence i = 1; i <= 40; ++i) REQUIRE(store.append(original(i)));
   store.close();
   store.write_sql("PRAGMA wal_checkpoint(TRUNCATE)");
-  std::string file = store.dir.read("queue.db");
+  return store.dir.read("queue.db");
+}
+
+TEST_CASE("a bit of a twin's or component's name is damaged: no message of it is set aside", "[spool][salvage]") {
+  TestSpool store;
+  std::string file = stopped_file(store);
   const std::string name = GENERATE("twin-3", "motor");
   const int which = GENERATE(0, 1);  // in the table, in its index
   std::size_t at = file.find(name);
@@ -173,11 +178,7 @@ TEST_CASE("a bit of a twin's or component's name is damaged: no message of it is
 
 TEST_CASE("a bit of a twin's or component's number is damaged: no message of it is set aside", "[spool][salvage]") {
   TestSpool store;
-  store.open();
-  for (Sequence i = 1; i <= 40; ++i) REQUIRE(store.append(original(i)));
-  store.close();
-  store.write_sql("PRAGMA wal_checkpoint(TRUNCATE)");
-  std::string file = store.dir.read("queue.db");
+  std::string file = stopped_file(store);
   const std::string name = GENERATE("twin-3", "motor");
   // A row of the table: its number, a header of three bytes, of which NULL stands for the number, and the name.
   std::size_t at = file.find(name);
